@@ -1,0 +1,40 @@
+//! The database's past: one step a file, each with its way back.
+//!
+//! Depends on nothing of the server, because a migration describes what was.
+//! The steps are SQL in the words that SQLite and PostgreSQL share; [`Dialect`]
+//! holds the few that differ.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+mod m20261123_000001_corpus;
+mod m20261123_000002_sync;
+mod m20261123_000003_local_index;
+
+/// The list of steps.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_corpus::Migration),
+            Box::new(m20261123_000002_sync::Migration),
+            Box::new(m20261123_000003_local_index::Migration),
+        ]
+    }
+}
+
+/// Runs statements written with `{text}` (a bytewise-ordered string) and `{blob}` (bytes).
+async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
+    let postgres = manager.get_database_backend() == DbBackend::Postgres;
+    let text = if postgres { "TEXT COLLATE \"C\"" } else { "TEXT" };
+    let blob = if postgres { "BYTEA" } else { "BLOB" };
+    for statement in statements.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        let sql = statement.replace("{text}", text).replace("{blob}", blob);
+        manager.get_connection().execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}

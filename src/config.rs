@@ -1,0 +1,188 @@
+//! The configuration: one tree, typed, read once and passed down by value.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Where and how to listen.
+    pub server: ServerConfig,
+    /// Where the rows are.
+    pub database: DatabaseConfig,
+    /// Where the vectors go.
+    pub index: IndexConfig,
+    /// How the sync engine keeps time.
+    pub sync: SyncConfig,
+    /// What a request may ask for.
+    pub limits: Limits,
+}
+
+/// Where and how to listen.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `CORPUSD_HOST`
+    pub host: IpAddr,
+    /// `CORPUSD_PORT`; 0 picks a free one.
+    pub port: u16,
+    /// The status of a REST validation error: 422, or 400 where clients expect that.
+    pub validation_status: u16,
+    /// How long a stopping server waits for what it is doing.
+    pub grace: Duration,
+}
+
+/// Where the rows are.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `DATABASE_URL`, in SQLAlchemy's or sqlx's spelling.
+    pub url: String,
+    /// `DB_ECHO`: log every statement.
+    pub echo: bool,
+    /// Connections for reading (SQLite) or for everything (PostgreSQL).
+    pub pool_size: u32,
+    /// How long a request waits for a connection.
+    pub acquire_timeout: Duration,
+    /// `synchronous` of SQLite: FULL, or NORMAL (which may lose the last commits at a power cut).
+    pub sqlite_full_sync: bool,
+}
+
+/// Where the vectors go.
+#[derive(Debug, Clone)]
+pub struct IndexConfig {
+    /// `PINECONE_INDEX_NAME`
+    pub name: String,
+    /// `PINECONE_NAMESPACE`: the namespace of documents that name none.
+    pub namespace: String,
+    /// How the local index scores.
+    pub metric: Metric,
+    /// The dimension, or learned from the first vector.
+    pub dimension: Option<u32>,
+    /// `CORPUSD_AUTO_EXPORT`: new embeddings go to the index without being exported by hand.
+    pub auto_export: bool,
+}
+
+/// How vectors are compared. A higher score is better on every metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metric {
+    /// The cosine of the angle.
+    #[default]
+    Cosine,
+    /// The dot product.
+    Dotproduct,
+    /// Distance, scored as `1 / (1 + squared distance)`.
+    Euclidean,
+}
+
+impl Metric {
+    /// The name in settings, in the database and on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Dotproduct => "dotproduct",
+            Self::Euclidean => "euclidean",
+        }
+    }
+}
+
+/// How the sync engine keeps time. See sync.md 4.2 for what the numbers mean.
+#[derive(Debug, Clone)]
+pub struct SyncConfig {
+    /// `CORPUSD_SYNC_HEARTBEAT_S`
+    pub heartbeat: Duration,
+    /// `CORPUSD_SYNC_LEASE_S`
+    pub lease: Duration,
+    /// `CORPUSD_SYNC_TIMEOUT_S`: the whole exchange of one request to the target.
+    pub request_timeout: Duration,
+    /// `CORPUSD_SYNC_DOUBT_S`: how long an unanswered request may still land.
+    pub doubt: Duration,
+    /// How often a worker looks for due slots without being woken.
+    pub poll: Duration,
+    /// Slots of one claim.
+    pub claim_size: u32,
+    /// `CORPUSD_EXPORT_WAIT_S`: how long a REST export waits for its job.
+    pub export_wait: Duration,
+}
+
+/// What a request may ask for.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Bytes of a chunk's text.
+    pub text_bytes: usize,
+    /// Bytes of one metadata object.
+    pub metadata_bytes: usize,
+    /// Items of one batch.
+    pub batch: usize,
+    /// Numbers of one vector.
+    pub dimension: usize,
+    /// Rows of one REST page.
+    pub rest_page: u64,
+    /// Rows of one GraphQL page.
+    pub graphql_page: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8000,
+            validation_status: 422,
+            grace: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:///./asktemoc.db".to_owned(),
+            echo: false,
+            pool_size: 8,
+            acquire_timeout: Duration::from_secs(10),
+            sqlite_full_sync: true,
+        }
+    }
+}
+
+impl Default for IndexConfig {
+    fn default() -> Self {
+        Self {
+            name: "asktemoc".to_owned(),
+            namespace: "default".to_owned(),
+            metric: Metric::Cosine,
+            dimension: None,
+            auto_export: false,
+        }
+    }
+}
+
+impl Default for SyncConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(5),
+            lease: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(20),
+            doubt: Duration::from_secs(120),
+            poll: Duration::from_secs(1),
+            claim_size: 500,
+            export_wait: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 10_000_000,
+            text_bytes: 1_000_000,
+            metadata_bytes: 65_536,
+            batch: 1000,
+            dimension: 20_000,
+            rest_page: 10_000,
+            graphql_page: 100,
+        }
+    }
+}

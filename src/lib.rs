@@ -1,0 +1,31 @@
+//! corpusd keeps a corpus for retrieval: documents, their chunks, the chunks'
+//! embeddings, and a vector index that is provably in step with them.
+//!
+//! The crate is a house of floors; nothing points upwards:
+//!
+//! ```text
+//! floor 8  cli                     parse arguments, load the configuration, call one function
+//! floor 7  server                  router, middleware, graceful shutdown
+//! floor 6  graphql, rest           the edges; neither knows the other exists
+//! floor 5  app                     the assembled application; what the edges receive
+//! floor 4  sync                    claim, plan, push, record, report
+//! floor 3  service                 one function for each thing a caller can ask for
+//! floor 2  index                   vector targets
+//! floor 1  store                   SQL
+//! floor 0  entity config error clock json
+//! ```
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod entity;
+pub mod error;
+pub mod graphql;
+pub mod index;
+pub mod json;
+pub mod rest;
+pub mod server;
+pub mod service;
+pub mod store;
+pub mod sync;

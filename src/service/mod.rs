@@ -1,0 +1,118 @@
+//! One function for each thing a caller can ask for: rules and transactions.
+//!
+//! Knows no HTTP and no GraphQL. Both edges call these functions, and only these.
+
+pub mod documents;
+pub mod rules;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::BoxFuture;
+use sea_orm::DatabaseConnection;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::store::Db;
+use crate::store::Tx;
+
+/// What a service function needs: the database, the configuration, and where to note the revision it committed.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    db: Db,
+    config: Arc<Config>,
+    target_id: i64,
+    committed: Arc<AtomicI64>,
+}
+
+impl Ctx {
+    /// A context over `db`, whose mutations touch slots of the target `target_id`.
+    #[must_use]
+    pub fn new(db: Db, config: Arc<Config>, target_id: i64) -> Self {
+        Self { db, config, target_id, committed: Arc::default() }
+    }
+
+    /// The same, with a revision of its own to note: one a request.
+    #[must_use]
+    pub fn for_request(&self) -> Self {
+        Self { committed: Arc::default(), ..self.clone() }
+    }
+
+    /// A reader.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        self.db.read()
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The default target.
+    #[must_use]
+    pub const fn target_id(&self) -> i64 {
+        self.target_id
+    }
+
+    /// Runs `work` in a write transaction; see [`Db::write`].
+    ///
+    /// # Errors
+    /// The closure's, or the database's.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        let committed = self.db.write(work).await?;
+        if let Some(revision) = committed.revision {
+            self.committed.fetch_max(revision, Ordering::SeqCst);
+        }
+        Ok(committed.value)
+    }
+
+    /// The newest corpus revision that this request committed.
+    #[must_use]
+    pub fn committed(&self) -> Option<i64> {
+        Some(self.committed.load(Ordering::SeqCst)).filter(|revision| *revision > 0)
+    }
+}
+
+/// What a patch does with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Patch<T> {
+    /// Leaves it.
+    #[default]
+    Keep,
+    /// Sets it to nothing.
+    Clear,
+    /// Sets it.
+    Set(T),
+}
+
+/// How a row is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delete {
+    /// Marked, and restorable.
+    Soft,
+    /// Gone, with everything below it.
+    Hard,
+}
+
+/// How given metadata meets what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetadataMode {
+    /// Key by key at the top level; a null is stored as null.
+    #[default]
+    Merge,
+    /// Instead of it.
+    Replace,
+}

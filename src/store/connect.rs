@@ -1,0 +1,262 @@
+//! Opening a database: URLs in every spelling, SQLite's pragmas, migrations under a lease.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use migration::Migrator;
+use migration::MigratorTrait;
+use sea_orm::ConnectionTrait;
+use sea_orm::DatabaseConnection;
+use sea_orm::DbErr;
+use sea_orm::SqlxPostgresConnector;
+use sea_orm::SqlxSqliteConnector;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::SqliteJournalMode;
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::sqlite::SqliteSynchronous;
+
+use crate::clock::Clock;
+use crate::config::DatabaseConfig;
+use crate::store::Db;
+use crate::store::Statements;
+use crate::store::log;
+use crate::store::sql::Sql;
+use crate::store::writer::Writer;
+
+/// The oldest SQLite without the bug that corrupts a WAL database when a checkpoint races with a reset.
+const LEAST_SQLITE: i32 = 3_051_003;
+/// How long a migration lease is good for without being renewed.
+const LEASE_MS: i64 = 60_000;
+
+/// Which database a URL names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server, as a `postgresql://` URL.
+    Postgres(String),
+}
+
+impl Location {
+    /// Reads a URL in SQLAlchemy's spelling (three slashes relative, four absolute; drivers
+    /// behind `+`) or sqlx's own (`sqlite:PATH`, `sqlite://PATH`).
+    ///
+    /// # Errors
+    /// A sentence about what is wrong; it never repeats the URL, which may hold a password.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once(':').ok_or("must start with sqlite: or postgresql:")?;
+        let base = scheme.split('+').next().unwrap_or(scheme).to_ascii_lowercase();
+        match base.as_str() {
+            "sqlite" => {
+                let path = if let Some(path) = rest.strip_prefix("////") {
+                    format!("/{path}")
+                } else if let Some(path) = rest.strip_prefix("///") {
+                    path.to_owned()
+                } else {
+                    rest.strip_prefix("//").unwrap_or(rest).to_owned()
+                };
+                let path = path.split('?').next().unwrap_or(&path).to_owned();
+                if path.is_empty() || path == ":memory:" {
+                    return Err("must name a file: a database in memory would be lost".to_owned());
+                }
+                Ok(Self::Sqlite(PathBuf::from(path)))
+            }
+            "postgres" | "postgresql" => {
+                let url = format!("postgresql:{rest}");
+                PgConnectOptions::from_str(&url).map_err(|_| "is not a PostgreSQL URL".to_owned())?;
+                Ok(Self::Postgres(url))
+            }
+            _ => Err("must start with sqlite: or postgresql:".to_owned()),
+        }
+    }
+}
+
+/// Why a database was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL names no database.
+    #[error("DATABASE_URL {0}")]
+    Url(String),
+    /// The tables of the FastAPI application are in it.
+    #[error(
+        "this database belongs to the older FastAPI application and was left untouched; \
+         copy it with `corpusd adopt --from URL --to URL` and serve the copy"
+    )]
+    Seed,
+    /// The SQLite that was linked is too old.
+    #[error("SQLite {0} can corrupt a WAL database: 3.51.3 or newer is required")]
+    OldSqlite(String),
+    /// Anything else.
+    #[error("the database cannot be opened: {0}")]
+    Database(#[from] DbErr),
+}
+
+/// Opens the database of `config`, brings its tables up to date and starts its writer.
+///
+/// # Errors
+/// A wrong URL, a database of the older application, or what the database says.
+pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenError> {
+    let location = Location::parse(&config.url).map_err(OpenError::Url)?;
+    let statements: Arc<Statements> = Arc::default();
+    let (mut read, mut write) = match &location {
+        Location::Sqlite(path) => {
+            refuse_seed_file(path)?;
+            sqlite(path, config).await?
+        }
+        Location::Postgres(url) => {
+            let conn = postgres(url, config).await?;
+            if is_seed(&conn).await? {
+                return Err(OpenError::Seed);
+            }
+            (conn.clone(), conn)
+        }
+    };
+    migrate(&write, clock).await?;
+    for conn in [&mut read, &mut write] {
+        let statements = statements.clone();
+        conn.set_metric_callback(move |info| statements.note(&info.statement.sql));
+    }
+    let seen = log::revision(&read).await?;
+    let writer = match location {
+        Location::Sqlite(_) => Writer::sqlite(write),
+        Location::Postgres(_) => Writer::Postgres(write),
+    };
+    Ok(Db::assemble(read, writer, clock.clone(), statements, seen))
+}
+
+async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnection, DatabaseConnection), OpenError> {
+    if rusqlite::version_number() < LEAST_SQLITE {
+        return Err(OpenError::OldSqlite(rusqlite::version().to_owned()));
+    }
+    let synchronous = if config.sqlite_full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(256);
+    let options = if config.echo { options } else { options.disable_statement_logging() };
+    let pool = |size: u32| {
+        SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(size)
+            .acquire_timeout(config.acquire_timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+    };
+    let write = pool(1).connect_with(options.clone()).await.map_err(conn_error)?;
+    let read = pool(config.pool_size).connect_with(options.pragma("query_only", "1")).await.map_err(conn_error)?;
+    Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(read), SqlxSqliteConnector::from_sqlx_sqlite_pool(write)))
+}
+
+async fn postgres(url: &str, config: &DatabaseConfig) -> Result<DatabaseConnection, OpenError> {
+    let options = PgConnectOptions::from_str(url).map_err(conn_error)?.application_name("corpusd");
+    let options = if config.echo { options } else { options.disable_statement_logging() };
+    let pool = PgPoolOptions::new()
+        .max_connections(config.pool_size)
+        .acquire_timeout(config.acquire_timeout)
+        .connect_with(options)
+        .await
+        .map_err(conn_error)?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+fn conn_error(cause: sqlx::Error) -> OpenError {
+    OpenError::Database(DbErr::Conn(sea_orm::RuntimeErr::SqlxError(cause.into())))
+}
+
+/// Looks into a SQLite file, without touching it, for the tables of the older application.
+fn refuse_seed_file(path: &Path) -> Result<(), OpenError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let seed = rusqlite::Connection::open_with_flags(path, flags).and_then(|conn| {
+        conn.query_row("SELECT count(*) FROM pragma_table_info('documents') WHERE name = 'doc_metadata'", [], |row| {
+            row.get::<_, i64>(0)
+        })
+    });
+    match seed {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(OpenError::Seed),
+        Err(cause) => Err(OpenError::Database(DbErr::Custom(cause.to_string()))),
+    }
+}
+
+async fn is_seed(conn: &DatabaseConnection) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push(
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema() \
+         AND table_name = 'documents' AND column_name = 'doc_metadata'",
+    );
+    Ok(sql.one(conn).await?.is_some())
+}
+
+/// Runs the migrations under a lease row, because sea-orm-migration takes no lock and replicas start together.
+async fn migrate(conn: &DatabaseConnection, clock: &Clock) -> Result<(), DbErr> {
+    // Two replicas may create the table at the same instant: the loser sees a unique violation and goes on.
+    let made = conn
+        .execute_unprepared("CREATE TABLE IF NOT EXISTS corpusd_lease (name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, until BIGINT NOT NULL)")
+        .await;
+    if let Err(error) = made {
+        tracing::debug!(%error, "somebody else is making the lease table");
+    }
+    let holder = clock.new_id();
+    while !take_lease(conn, &holder, wall_ms()).await? {
+        tracing::info!("another process is migrating the database: waiting");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let migrated = Migrator::up(conn, None).await;
+    let mut sql = Sql::new(conn);
+    sql.push("DELETE FROM corpusd_lease WHERE name = 'migration' AND holder = ").bind(holder);
+    sql.run(conn).await?;
+    migrated
+}
+
+async fn take_lease(conn: &DatabaseConnection, holder: &str, now: i64) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("INSERT INTO corpusd_lease (name, holder, until) VALUES ('migration', ").bind(holder);
+    sql.push(", ").bind(now + LEASE_MS);
+    sql.push(") ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until WHERE corpusd_lease.until < ");
+    sql.bind(now);
+    Ok(sql.run(conn).await? == 1)
+}
+
+/// A lease is between processes: a test's frozen clock has no part in it.
+fn wall_ms() -> i64 {
+    Clock::system().now_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_in_every_spelling() {
+        let sqlite = |path: &str| Ok(Location::Sqlite(PathBuf::from(path)));
+        for (url, location) in [
+            ("sqlite:///./asktemoc.db", sqlite("./asktemoc.db")),
+            ("sqlite:////var/lib/a.db", sqlite("/var/lib/a.db")),
+            ("sqlite+pysqlite:///a.db", sqlite("a.db")),
+            ("sqlite:a.db", sqlite("a.db")),
+            ("sqlite:/var/a.db", sqlite("/var/a.db")),
+            ("sqlite://a.db?mode=rwc", sqlite("a.db")),
+            ("postgresql+psycopg2://u:p@h/db", Ok(Location::Postgres("postgresql://u:p@h/db".to_owned()))),
+            ("postgres://h/db", Ok(Location::Postgres("postgresql://h/db".to_owned()))),
+        ] {
+            assert_eq!(Location::parse(url), location, "{url}");
+        }
+        for url in ["mysql://h/db", "a.db", "sqlite://", "sqlite:///:memory:"] {
+            assert!(Location::parse(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `documents`: reading and writing rows.
+
+use sea_orm::ActiveModelTrait;
+use sea_orm::ColumnTrait;
+use sea_orm::ConnectionTrait;
+use sea_orm::DbErr;
+use sea_orm::EntityTrait;
+use sea_orm::IntoActiveModel;
+use sea_orm::QueryFilter;
+use sea_orm::QuerySelect;
+use sea_orm::Select;
+
+use crate::entity::document;
+use crate::entity::document::Column;
+use crate::entity::document::Entity;
+use crate::entity::document::Model;
+use crate::store::Tx;
+use crate::store::sql::Sql;
+
+impl Entity {
+    /// Documents that are not soft-deleted: how every normal query starts.
+    pub fn live() -> Select<Self> {
+        Self::find().filter(Column::DeletedAt.is_null())
+    }
+
+    /// All documents, soft-deleted ones too: the visible exception.
+    pub fn with_deleted() -> Select<Self> {
+        Self::find()
+    }
+}
+
+/// The live document of that id.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
+    Entity::live().filter(Column::Id.eq(id)).one(conn).await
+}
+
+/// The document of that id, deleted or not.
+///
+/// # Errors
+/// What the database says.
+pub async fn find_with_deleted(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
+    Entity::with_deleted().filter(Column::Id.eq(id)).one(conn).await
+}
+
+/// Locks the document of that id, deleted or not, and reads it: the first lock of every mutation below it.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock(tx: &Tx, id: &str) -> Result<Option<Model>, DbErr> {
+    let find = Entity::with_deleted().filter(Column::Id.eq(id));
+    // SQLite has one writer, and no row locks.
+    if Sql::new(tx).is_postgres() { find.lock_exclusive().one(tx).await } else { find.one(tx).await }
+}
+
+/// Inserts a row.
+///
+/// # Errors
+/// What the database says; a taken id is a unique violation.
+pub async fn insert(tx: &Tx, row: &Model) -> Result<(), DbErr> {
+    document::Entity::insert(row.clone().into_active_model()).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// Writes every column of a row that was locked.
+///
+/// # Errors
+/// What the database says.
+pub async fn update(tx: &Tx, row: &Model) -> Result<(), DbErr> {
+    let row = row.clone();
+    let id = row.id.clone();
+    Entity::update_many().set(row.into_active_model().reset_all()).filter(Column::Id.eq(id)).exec(tx).await?;
+    Ok(())
+}
+
+/// Raises the revision: something below the document changed.
+///
+/// # Errors
+/// What the database says.
+pub async fn bump(tx: &Tx, id: &str) -> Result<(), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE documents SET revision = revision + 1 WHERE id = ").bind(id);
+    sql.run(tx).await?;
+    Ok(())
+}
+
+/// Deletes the row and, by cascade, everything below it.
+///
+/// # Errors
+/// What the database says.
+pub async fn delete(tx: &Tx, id: &str) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::Id.eq(id)).exec(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! SQL: connections, transactions, and one module a table.
+//!
+//! No statement stands outside this floor. [`Db::write`] is the only door to a
+//! write transaction, [`Db::read`] hands out a reader. On SQLite one writer
+//! groups concurrent writes into shared commits; on PostgreSQL every write is a
+//! transaction of its own, run again when the database asks for it.
+
+pub mod connect;
+pub mod documents;
+pub mod log;
+pub mod slots;
+pub mod sql;
+pub mod vector;
+pub mod writer;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::BoxFuture;
+use sea_orm::ConnectionTrait;
+use sea_orm::DatabaseConnection;
+use sea_orm::DatabaseTransaction;
+use sea_orm::DbBackend;
+use sea_orm::DbErr;
+use sea_orm::ExecResult;
+use sea_orm::QueryResult;
+use sea_orm::Statement;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::error::Result;
+use crate::store::log::Change;
+
+/// The database: readers, the write door, and what the process has seen of its commits.
+#[derive(Clone, Debug)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    read: DatabaseConnection,
+    writer: writer::Writer,
+    clock: Clock,
+    seen: watch::Sender<i64>,
+    wake: Notify,
+    statements: Arc<Statements>,
+}
+
+/// Counts statements, and keeps their text while a test listens.
+#[derive(Debug, Default)]
+pub struct Statements {
+    count: AtomicU64,
+    listening: AtomicBool,
+    texts: Mutex<Vec<String>>,
+}
+
+impl Statements {
+    /// Takes note of one statement.
+    pub fn note(&self, text: &str) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.listening.load(Ordering::Relaxed) {
+            self.texts.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        }
+    }
+
+    /// Statements sent since the start.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Begins to keep texts, from nothing.
+    pub fn listen(&self) {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.listening.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends keeping texts and gives them.
+    pub fn heard(&self) -> Vec<String> {
+        self.listening.store(false, Ordering::Relaxed);
+        std::mem::take(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a committed write gives back.
+#[derive(Debug, Clone)]
+pub struct Committed<T> {
+    /// What the closure made.
+    pub value: T,
+    /// The corpus revision of its last recorded change, when it recorded one.
+    pub revision: Option<i64>,
+}
+
+impl Db {
+    pub(crate) fn assemble(
+        read: DatabaseConnection,
+        writer: writer::Writer,
+        clock: Clock,
+        statements: Arc<Statements>,
+        seen: i64,
+    ) -> Self {
+        let (seen, _) = watch::channel(seen);
+        Self { inner: Arc::new(Inner { read, writer, clock, seen, wake: Notify::new(), statements }) }
+    }
+
+    /// A reader.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.inner.read
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.inner.read.get_database_backend()
+    }
+
+    /// The clock that its rows are dated by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The statements this process sent.
+    #[must_use]
+    pub fn statements(&self) -> &Arc<Statements> {
+        &self.inner.statements
+    }
+
+    /// Runs `work` in a write transaction and gives back what it made, once that is durable.
+    ///
+    /// The closure may be run again, and may share its commit with other callers:
+    /// it has no side effect outside the transaction. It goes on when the caller
+    /// stops waiting. What it records with [`Tx::record`] gets its numbers last.
+    ///
+    /// # Errors
+    /// The closure's own, or [`Error::Internal`]/[`Error::Unavailable`] when nothing was written.
+    pub async fn write<T, F>(&self, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        let committed = self.inner.writer.write(self.clone(), work).await?;
+        if let Some(revision) = committed.revision {
+            self.saw(revision);
+            self.inner.wake.notify_waiters();
+        }
+        Ok(committed)
+    }
+
+    /// A corpus revision that was committed: reading now sees it, or more.
+    #[must_use]
+    pub fn seen_revision(&self) -> i64 {
+        *self.inner.seen.borrow()
+    }
+
+    /// Follows the corpus revision, as far as this process knows.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<i64> {
+        self.inner.seen.subscribe()
+    }
+
+    /// Takes note of a committed corpus revision.
+    pub fn saw(&self, revision: i64) {
+        self.inner.seen.send_if_modified(|seen| {
+            let newer = revision > *seen;
+            if newer {
+                *seen = revision;
+            }
+            newer
+        });
+    }
+
+    /// Ends when the next write of this process is durable; register before looking at the rows.
+    pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
+        self.inner.wake.notified()
+    }
+
+    /// Wakes whoever waits for work without a write.
+    pub fn wake(&self) {
+        self.inner.wake.notify_waiters();
+    }
+
+    /// Finishes the writes that wait, and closes every connection.
+    pub async fn close(&self) {
+        self.inner.writer.close().await;
+        if let Err(error) = self.inner.read.close_by_ref().await {
+            tracing::warn!(%error, "closing the database");
+        }
+    }
+}
+
+/// A write transaction.
+#[derive(Debug)]
+pub struct Tx {
+    conn: DatabaseTransaction,
+    now_us: i64,
+    seen_rev: i64,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl Tx {
+    fn new(conn: DatabaseTransaction, now_us: i64, seen_rev: i64) -> Self {
+        Self { conn, now_us, seen_rev, changes: Mutex::default() }
+    }
+
+    /// The time of this transaction, in microseconds since 1970: one for all its rows.
+    #[must_use]
+    pub const fn now_us(&self) -> i64 {
+        self.now_us
+    }
+
+    /// The time of this transaction, in milliseconds since 1970.
+    #[must_use]
+    pub const fn now_ms(&self) -> i64 {
+        self.now_us.div_euclid(1000)
+    }
+
+    /// A corpus revision that was committed before this transaction began.
+    #[must_use]
+    pub const fn seen_rev(&self) -> i64 {
+        self.seen_rev
+    }
+
+    /// Puts a change into the numbered log, which is written just before the commit.
+    pub fn record(&self, change: Change) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        self.conn.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.conn.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.conn.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.conn.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.conn.query_all_raw(statement).await
+    }
+}
+
+/// Which constraint a database error is about, if any.
+///
+/// Unique violations become [`Error::Conflict`] with `detail`, foreign-key
+/// violations [`Error::NotFound`]; the rest stays what it is.
+#[must_use]
+pub fn constraint(error: DbErr, detail: &str, parent: (&'static str, &str)) -> Error {
+    match error.sql_err() {
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => Error::conflict(detail),
+        Some(sea_orm::SqlErr::ForeignKeyConstraintViolation(_)) => Error::not_found(parent.0, parent.1),
+        _ => error.into(),
+    }
+}

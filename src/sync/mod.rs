@@ -1,0 +1,1 @@
+//! The sync engine: claim, plan, push, record, report.

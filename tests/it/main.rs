@@ -1,0 +1,5 @@
+//! One test binary: each module is one noun, each test one sentence.
+
+mod architecture;
+mod documents;
+mod support;

@@ -1,0 +1,116 @@
+//! A whole application on a database of its own, with a clock that stands still.
+//!
+//! SQLite in a temporary folder, or a fresh schema of `CORPUSD_TEST_DATABASE_URL`
+//! when that names a PostgreSQL server.
+
+#![expect(dead_code, reason = "test support grows ahead of its tests")]
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::Request;
+use corpusd::app::App;
+use corpusd::clock::Clock;
+use corpusd::config::Config;
+use corpusd::server;
+use corpusd::service::Ctx;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// Where frozen clocks stand: 2026-01-01T00:00:00Z.
+pub const START_US: i64 = 1_767_225_600_000_000;
+
+/// An application under test.
+pub struct TestApp {
+    pub app: App,
+    pub clock: Clock,
+    _folder: TempDir,
+}
+
+impl TestApp {
+    /// With the default configuration.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With a configuration that `change` made from the default one.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config::default();
+        config.database.url = database_url(&folder).await;
+        change(&mut config);
+        let clock = Clock::frozen(START_US);
+        let app = App::open(config, &clock).await.expect("the application opens");
+        Self { app, clock, _folder: folder }
+    }
+
+    pub fn cx(&self) -> &Ctx {
+        self.app.cx()
+    }
+
+    /// Sends a request through the whole router, without a socket.
+    pub async fn send(&self, method: &str, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content_type)
+            .body(body.into())
+            .expect("a request");
+        self.send_request(request).await
+    }
+
+    /// Sends any request through the whole router, without a socket.
+    pub async fn send_request(&self, request: Request<Body>) -> Answer {
+        let response = server::router(self.app.clone()).oneshot(request).await.expect("infallible");
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        Answer { status, headers, text: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    /// A REST request with an optional JSON body.
+    pub async fn rest(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let body = body.map_or_else(String::new, |body| body.to_string());
+        self.send(method, path, "application/json", body).await
+    }
+
+    /// A GraphQL request; gives the whole answer (`data`, `errors`, `extensions`).
+    pub async fn graphql(&self, query: &str, variables: Value) -> Value {
+        let body = serde_json::json!({ "query": query, "variables": variables }).to_string();
+        self.send("POST", "/graphql", "application/json", body).await.json()
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}: no JSON: {}", self.status, self.text))
+    }
+}
+
+/// The URL of an empty database: a file in `folder`, or a new schema of the PostgreSQL server under test.
+pub async fn database_url(folder: &TempDir) -> String {
+    match std::env::var_os("CORPUSD_TEST_DATABASE_URL") {
+        None => format!("sqlite:{}", folder.path().join("corpus.db").display()),
+        Some(server) => {
+            let server = server.into_string().expect("a UTF-8 URL");
+            let schema = format!("t{}", Clock::system().new_id().replace('-', ""));
+            let pool = sqlx::PgPool::connect(&server).await.expect("the PostgreSQL server under test answers");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+                .execute(&pool)
+                .await
+                .expect("a schema is made");
+            pool.close().await;
+            let gap = if server.contains('?') { '&' } else { '?' };
+            format!("{server}{gap}options=-c%20search_path%3D{schema}")
+        }
+    }
+}
