@@ -2,7 +2,10 @@
 //!
 //! Knows no HTTP and no GraphQL. Both edges call these functions, and only these.
 
+pub mod activity;
+pub mod dashboard;
 pub mod documents;
+pub mod namespaces;
 pub mod rules;
 
 use std::sync::Arc;

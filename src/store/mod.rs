@@ -10,6 +10,7 @@ pub mod documents;
 pub mod log;
 pub mod slots;
 pub mod sql;
+pub mod stats;
 pub mod vector;
 pub mod writer;
 

@@ -1,5 +1,6 @@
 //! One test binary: each module is one noun, each test one sentence.
 
 mod architecture;
+mod dashboard;
 mod documents;
 mod support;
