@@ -7,6 +7,7 @@
 
 pub mod connect;
 pub mod documents;
+pub mod graph;
 pub mod log;
 pub mod slots;
 pub mod sql;

@@ -3,4 +3,5 @@
 mod architecture;
 mod dashboard;
 mod documents;
+mod graph;
 mod support;

@@ -1,0 +1,3 @@
+//! The root of mutations.
+
+pub use async_graphql::EmptyMutation as Mutation;
