@@ -11,6 +11,7 @@ use crate::service::Ctx;
 use crate::service::Delete;
 use crate::service::MetadataMode;
 use crate::service::Patch;
+use crate::service::chunks::NewChunk;
 use crate::service::rules;
 use crate::service::rules::Check;
 use crate::store;
@@ -35,6 +36,8 @@ pub struct NewDocument {
     pub source: Option<String>,
     /// An object.
     pub metadata: Option<Json>,
+    /// Its chunks, with their embeddings.
+    pub chunks: Vec<NewChunk>,
 }
 
 /// What to change of a document.
@@ -113,6 +116,7 @@ pub async fn create(cx: &Ctx, new: NewDocument) -> Result<document::Model> {
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn get(cx: &Ctx, id: &str) -> Result<document::Model> {
+    rules::known(id, WHAT)?;
     store::documents::find(cx.read(), id).await?.ok_or_else(|| Error::not_found(WHAT, id))
 }
 
@@ -145,4 +149,31 @@ pub async fn delete(cx: &Ctx, id: &str, mode: Delete) -> Result<()> {
         })
     })
     .await
+}
+
+/// Changes a document; a patch that changes nothing is no change.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Invalid`], [`Error::Conflict`] when it is at another revision.
+pub async fn update(cx: &Ctx, id: &str, patch: DocumentPatch) -> Result<document::Model> {
+    let _ = (id, patch);
+    cx.write(|_| Box::pin(async { Err(Error::internal(anyhow::anyhow!("not built yet"))) })).await
+}
+
+/// Deletes documents, each with an outcome of its own: in request order, an id given twice once.
+///
+/// # Errors
+/// [`Error::Invalid`] when there are too many.
+pub async fn delete_many(cx: &Ctx, ids: Vec<String>, mode: Delete) -> Result<Vec<(String, Option<Error>)>> {
+    let _ = (ids, mode);
+    cx.write(|_| Box::pin(async { Err(Error::internal(anyhow::anyhow!("not built yet"))) })).await
+}
+
+/// Takes a soft delete back; a live document stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn restore(cx: &Ctx, id: &str) -> Result<document::Model> {
+    let _ = id;
+    cx.write(|_| Box::pin(async { Err(Error::internal(anyhow::anyhow!("not built yet"))) })).await
 }

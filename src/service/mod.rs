@@ -3,8 +3,11 @@
 //! Knows no HTTP and no GraphQL. Both edges call these functions, and only these.
 
 pub mod activity;
+pub mod chunks;
 pub mod dashboard;
 pub mod documents;
+pub mod duplicate;
+pub mod embeddings;
 pub mod namespaces;
 pub mod rules;
 

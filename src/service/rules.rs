@@ -46,6 +46,14 @@ fn sentence(text: impl Into<String>) -> Result<(), Rule> {
     Err(Rule::Value(text.into()))
 }
 
+/// An id that a row can have at all; U+0000 cannot even be asked for on PostgreSQL.
+///
+/// # Errors
+/// [`crate::error::Error::NotFound`].
+pub fn known(id: &str, what: &'static str) -> crate::error::Result<()> {
+    if id.contains('\0') { Err(crate::error::Error::not_found(what, id)) } else { Ok(()) }
+}
+
 /// No U+0000: PostgreSQL cannot store it.
 fn no_nul(text: &str) -> Result<(), Rule> {
     if text.contains('\0') { sentence("must not contain U+0000") } else { Ok(()) }

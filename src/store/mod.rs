@@ -5,8 +5,10 @@
 //! groups concurrent writes into shared commits; on PostgreSQL every write is a
 //! transaction of its own, run again when the database asks for it.
 
+pub mod chunks;
 pub mod connect;
 pub mod documents;
+pub mod embeddings;
 pub mod graph;
 pub mod log;
 pub mod slots;

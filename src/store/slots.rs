@@ -9,6 +9,12 @@ use sea_orm::DbErr;
 use crate::store::Tx;
 use crate::store::sql::Sql;
 
+/// Whether a slot is clean (sync.md section 3): aliases `s` (`sync_slots`) and `t` (its row of `sync_targets`).
+///
+/// NULL, so neither true nor false, where an outer join found no slot.
+pub const CLEAN: &str = "(s.acked_rev = s.want_rev AND s.acked_gen = t.generation AND s.quarantine IS NULL \
+     AND NOT (s.doubt_until > s.acked_from AND COALESCE(s.doubt_hash, '') <> COALESCE(s.acked_hash, '')))";
+
 /// What of a document was edited.
 #[derive(Debug, Clone, Copy)]
 pub enum Extent<'a> {

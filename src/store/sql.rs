@@ -125,8 +125,9 @@ impl Sql {
 
 fn json_list<S: AsRef<str>>(ids: &[S]) -> String {
     let mut json = String::from("[");
-    for (i, id) in ids.iter().enumerate() {
-        if i > 0 {
+    // No row has an id with U+0000, and PostgreSQL cannot even be asked for it.
+    for id in ids.iter().filter(|id| !id.as_ref().contains('\0')) {
+        if json.len() > 1 {
             json.push(',');
         }
         crate::json::write_string(id.as_ref(), &mut json);

@@ -1,0 +1,143 @@
+//! `embeddings`: rows as lists read them (without the vector), and how their slots stand.
+//!
+//! Whoever reads embeddings selects [`COLUMNS`] over [`FROM`], so that `synced`
+//! means the same thing everywhere: the slot on the target is clean and wanted.
+
+use sea_orm::ConnectionTrait;
+use sea_orm::DbErr;
+use sea_orm::QueryResult;
+
+use crate::store::slots;
+use crate::store::sql::Sql;
+
+/// An embedding without the columns that only its writers need, and what its slot tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// ASCII without control characters.
+    pub id: String,
+    /// Its chunk.
+    pub chunk_id: String,
+    /// The chunk's document.
+    pub document_id: String,
+    /// The model that made it.
+    pub model: Option<String>,
+    /// The id of its record in the index.
+    pub vector_id: String,
+    /// Waits for an explicit export.
+    pub held: bool,
+    /// How many numbers the vector has.
+    pub dimension: i32,
+    /// Microseconds since 1970.
+    pub created_at: i64,
+    /// Microseconds since 1970.
+    pub updated_at: i64,
+    /// The index holds its current form, and should.
+    pub synced: bool,
+    /// The index holds some form of it, and should: REST shows the record's id then.
+    pub acked: bool,
+    /// Milliseconds since 1970 of the acknowledgement, while `acked`.
+    pub synced_at_ms: Option<i64>,
+    /// Little-endian f32, when it was asked for.
+    pub vector: Option<Vec<u8>>,
+}
+
+/// Whether a statement reads the vectors too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vectors {
+    /// They stay where they are.
+    Leave,
+    /// They are read.
+    Read,
+}
+
+/// The columns of a [`Row`] in its order, the vector left out: 12 of them.
+///
+/// `e` is the embedding, `s` its slot, `t` the slot's target.
+#[must_use]
+pub fn columns() -> String {
+    format!(
+        "e.id, e.chunk_id, e.document_id, e.model, e.vector_id, e.held, e.dimension, e.created_at, e.updated_at, \
+         {synced} AS synced, {acked} AS acked, CASE WHEN {acked} THEN s.acked_at END AS synced_at_ms",
+        synced = synced(),
+        acked = ACKED
+    )
+}
+
+/// The index holds the current form and should, as SQL that is never NULL.
+#[must_use]
+pub fn synced() -> String {
+    format!("COALESCE(NOT e.held AND s.want = 'present' AND {}, FALSE)", slots::CLEAN)
+}
+
+/// The index holds some form of it and should, as SQL that is never NULL.
+pub const ACKED: &str =
+    "COALESCE(NOT e.held AND s.want = 'present' AND s.acked_rev > 0 AND COALESCE(s.acked_hash, '') <> 'absent', FALSE)";
+
+/// Adds ` FROM embeddings e` with its chunk `c`, its document `d`, and its slot `s` and target `t` if there is one.
+pub fn from(sql: &mut Sql, target_id: i64) {
+    sql.push(
+        " FROM embeddings e JOIN chunks c ON c.id = e.chunk_id JOIN documents d ON d.id = c.document_id \
+         LEFT JOIN sync_slots s ON s.target_id = ",
+    );
+    sql.bind(target_id).push(
+        " AND s.namespace = d.namespace AND s.vector_id = e.vector_id LEFT JOIN sync_targets t ON t.id = s.target_id",
+    );
+}
+
+/// Adds `SELECT` of a [`Row`] and its `FROM`; a condition may follow.
+pub fn select(sql: &mut Sql, target_id: i64, vectors: Vectors) {
+    sql.push("SELECT ").push(&columns());
+    match vectors {
+        Vectors::Leave => {}
+        Vectors::Read => {
+            sql.push(", e.vector");
+        }
+    }
+    from(sql, target_id);
+}
+
+/// The condition that chunk and document are live.
+pub const LIVE: &str = "c.deleted_at IS NULL AND d.deleted_at IS NULL";
+
+impl Row {
+    /// Reads a row of [`select`].
+    ///
+    /// # Errors
+    /// When the columns are others.
+    pub fn read(row: &QueryResult, vectors: Vectors) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: row.try_get_by_index(0)?,
+            chunk_id: row.try_get_by_index(1)?,
+            document_id: row.try_get_by_index(2)?,
+            model: row.try_get_by_index(3)?,
+            vector_id: row.try_get_by_index(4)?,
+            held: row.try_get_by_index(5)?,
+            dimension: row.try_get_by_index(6)?,
+            created_at: row.try_get_by_index(7)?,
+            updated_at: row.try_get_by_index(8)?,
+            synced: row.try_get_by_index(9)?,
+            acked: row.try_get_by_index(10)?,
+            synced_at_ms: row.try_get_by_index(11)?,
+            vector: match vectors {
+                Vectors::Leave => None,
+                Vectors::Read => Some(row.try_get_by_index(12)?),
+            },
+        })
+    }
+}
+
+/// The embedding of that id, if its chunk and document are live.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(
+    conn: &impl ConnectionTrait,
+    target_id: i64,
+    id: &str,
+    vectors: Vectors,
+) -> Result<Option<Row>, DbErr> {
+    let mut sql = Sql::new(conn);
+    select(&mut sql, target_id, vectors);
+    sql.push(" WHERE e.id = ").bind(id).push(" AND ").push(LIVE);
+    sql.one(conn).await?.map(|row| Row::read(&row, vectors)).transpose()
+}
