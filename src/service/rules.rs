@@ -75,6 +75,14 @@ pub fn title(text: &str) -> Result<(), Rule> {
     characters(text, 1, 255)
 }
 
+/// A text to search for: at least one character.
+///
+/// # Errors
+/// The broken rule.
+pub fn search(text: &str) -> Result<(), Rule> {
+    if text.is_empty() { Err(Rule::StringTooShort(1)) } else { no_nul(text) }
+}
+
 /// A source: at most 512 characters.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod documents;
 pub mod embeddings;
 pub mod graph;
+pub mod lists;
 pub mod log;
 pub mod slots;
 pub mod sql;

@@ -4,4 +4,5 @@ mod architecture;
 mod dashboard;
 mod documents;
 mod graph;
+mod rest_documents;
 mod support;
