@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod documents;
 pub mod duplicate;
 pub mod embeddings;
+pub mod jobs;
 pub mod lists;
 pub mod namespaces;
 pub mod rules;

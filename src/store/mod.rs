@@ -7,9 +7,11 @@
 
 pub mod chunks;
 pub mod connect;
+pub mod coverage;
 pub mod documents;
 pub mod embeddings;
 pub mod graph;
+pub mod jobs;
 pub mod lists;
 pub mod log;
 pub mod slots;

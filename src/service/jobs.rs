@@ -1,0 +1,297 @@
+//! Jobs: start, follow, wait, cancel; and the explicit removal of records.
+//!
+//! A job owns no slots. It remembers the epoch before its start and is complete
+//! once nothing in its scope lags behind since then; any worker advances it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::entity::sync_job::Model;
+use crate::error::Error;
+use crate::error::Result;
+use crate::service::Ctx;
+use crate::store;
+use crate::store::Tx;
+use crate::store::jobs;
+pub use crate::store::jobs::JobEvent;
+pub use crate::store::jobs::JobState;
+use crate::store::jobs::News;
+use crate::store::log::Change;
+use crate::store::log::ChangeKind;
+use crate::store::slots;
+use crate::store::slots::Extent;
+
+/// The kind's name in errors.
+pub const WHAT: &str = "SyncJob";
+/// How long a waiting call sleeps when another process does the work.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What a job is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything of one document that is held, pending or changed.
+    Document(String),
+    /// These embeddings, sent even when the index is known to hold them. Ids that are not live are left out.
+    Embeddings(Vec<String>),
+    /// Everything that is held, pending or changed.
+    Unsynced,
+}
+
+/// How a job went.
+#[derive(Debug, Clone)]
+pub struct JobOutcome {
+    /// The job; its slots are settled or quarantined.
+    pub job: Model,
+    /// Records that there were to send or to delete.
+    pub total: i64,
+    /// Records written.
+    pub upserted: i64,
+    /// Records deleted.
+    pub deleted: i64,
+    /// Records refused.
+    pub failed: i64,
+}
+
+/// Starts a job, or gives the running one of the same scope. True when it was started.
+///
+/// # Errors
+/// [`Error::NotFound`] when the document is not live, or none of the embeddings is.
+pub async fn start(cx: &Ctx, scope: Scope) -> Result<(Model, bool)> {
+    let scope = Arc::new(scope);
+    let (id, target) = (cx.db().clock().new_id(), cx.target_id());
+    let started = cx
+        .write(move |tx| {
+            let (scope, id) = (scope.clone(), id.clone());
+            Box::pin(async move {
+                match &*scope {
+                    Scope::Document(document) => start_document(tx, target, id, document).await,
+                    Scope::Embeddings(ids) => start_embeddings(tx, target, id, ids).await,
+                    Scope::Unsynced => start_unsynced(tx, target, id).await,
+                }
+            })
+        })
+        .await?;
+    cx.db().wake();
+    Ok(started)
+}
+
+async fn start_document(tx: &Tx, target: i64, id: String, document: &str) -> Result<(Model, bool)> {
+    let row = store::documents::lock(tx, document).await?.filter(|row| row.deleted_at.is_none());
+    let row = row.ok_or_else(|| Error::not_found("Document", document))?;
+    let released = slots::release_document(tx, &row.id).await?;
+    if !released.is_empty() {
+        slots::touch(tx, target, &row.id, Extent::Embeddings(&released)).await?;
+        tx.record(Change::new(ChangeKind::SyncChanged, &row.id, &row.id));
+    }
+    create(tx, target, id, format!("{}{}", jobs::DOCUMENT, row.id), None).await
+}
+
+async fn start_unsynced(tx: &Tx, target: i64, id: String) -> Result<(Model, bool)> {
+    let released = slots::release_all(tx).await?;
+    let ids: Vec<String> = released.iter().map(|(id, _)| id.clone()).collect();
+    slots::touch_released(tx, target, &ids).await?;
+    tell_documents(tx, &released);
+    create(tx, target, id, jobs::UNSYNCED.to_owned(), None).await
+}
+
+async fn start_embeddings(tx: &Tx, target: i64, id: String, ids: &[String]) -> Result<(Model, bool)> {
+    let found = slots::lock_embeddings(tx, ids).await?;
+    if found.is_empty() {
+        return Err(Error::not_found("Embeddings", ids.first().map_or("", String::as_str)));
+    }
+    let found_ids: Vec<String> = found.iter().map(|(id, _)| id.clone()).collect();
+    let key = list_key("embeddings", &found_ids);
+    if let Some(job) = jobs::find_active(tx, target, &key).await? {
+        return Ok((job, false));
+    }
+    slots::release(tx, &found_ids).await?;
+    slots::touch_released(tx, target, &found_ids).await?;
+    slots::forget_hash(tx, target, &found_ids).await?;
+    tell_documents(tx, &found);
+    let keys = slots::keys_of(tx, target, &found_ids).await?;
+    create(tx, target, id, key, Some(&keys)).await
+}
+
+/// One entry of the log for each document.
+fn tell_documents(tx: &Tx, rows: &[(String, String)]) {
+    let mut documents: Vec<&str> = rows.iter().map(|(_, document)| document.as_str()).collect();
+    documents.sort_unstable();
+    documents.dedup();
+    for document in documents {
+        tx.record(Change::new(ChangeKind::SyncChanged, document, document));
+    }
+}
+
+/// A scope key of a list: the same for the same ids in any order.
+fn list_key(kind: &str, ids: &[String]) -> String {
+    let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    format!("{kind}:{:032x}", xxh3_128(ids.join("\n").as_bytes()))
+}
+
+/// The job row, behind the epoch's lock: of two starts at one time the second finds the first.
+async fn create(
+    tx: &Tx,
+    target: i64,
+    id: String,
+    key: String,
+    named: Option<&[(String, String)]>,
+) -> Result<(Model, bool)> {
+    let epoch = jobs::next_epoch(tx).await? - 1;
+    if let Some(job) = jobs::find_active(tx, target, &key).await? {
+        return Ok((job, false));
+    }
+    let mut job = jobs::new(id, key, target, epoch, tx.now_ms());
+    if let Some(keys) = named {
+        jobs::name_slots(tx, &job.id, keys).await?;
+    }
+    let remains = jobs::remains(tx, &job).await?;
+    job.total = remains.open + remains.quarantined;
+    job.done = remains.quarantined;
+    job.failed = remains.quarantined;
+    jobs::insert(tx, &mut job).await?;
+    Ok((job, true))
+}
+
+/// The job of that id.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn get(cx: &Ctx, id: &str) -> Result<Model> {
+    jobs::find(cx.read(), id).await?.ok_or_else(|| Error::not_found(WHAT, id))
+}
+
+/// The events of a job after number `seq`, in order, at most a thousand.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn events_after(cx: &Ctx, id: &str, seq: i64) -> Result<Vec<JobEvent>> {
+    let job = get(cx, id).await?;
+    Ok(jobs::events_after(cx.read(), &job, seq, 1000).await?)
+}
+
+/// Cancels a job; one that has ended is given as it is.
+///
+/// What is being sent is finished and acknowledged first: then the worker ends the
+/// job. Where nothing is, it ends here. What should be true of the index is not changed.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn cancel(cx: &Ctx, id: &str) -> Result<Model> {
+    let id = id.to_owned();
+    let job = cx
+        .write(move |tx| {
+            let id = id.clone();
+            Box::pin(async move {
+                let mut job = jobs::lock(tx, &id).await?.ok_or_else(|| Error::not_found(WHAT, &id))?;
+                if jobs::state(&job).is_terminal() || job.cancel_requested != 0 {
+                    return Ok(job);
+                }
+                job.cancel_requested = 1;
+                let remains = jobs::remains(tx, &job).await?;
+                if remains.in_flight == 0 {
+                    recount(&mut job, remains);
+                    job.state = JobState::Cancelled.name().to_owned();
+                    job.finished_at = Some(tx.now_ms());
+                    jobs::update(tx, &mut job, News::State, Some("Cancelled".to_owned())).await?;
+                } else {
+                    jobs::save(tx, &job).await?;
+                }
+                Ok(job)
+            })
+        })
+        .await?;
+    cx.db().wake();
+    Ok(job)
+}
+
+/// Counters after a count; none of them ever falls. True when one moved.
+pub fn recount(job: &mut Model, remains: jobs::Remains) -> bool {
+    let before = (job.total, job.done, job.failed);
+    job.failed = job.failed.max(remains.quarantined);
+    job.total = job.total.max(remains.open + remains.quarantined);
+    job.done = job.done.max(job.total - remains.open);
+    before != (job.total, job.done, job.failed)
+}
+
+/// Waits until the slots of a job are settled or quarantined; not for visibility.
+///
+/// # Errors
+/// [`Error::Unavailable`] with the job's id, when the target is paused or out of
+/// reach, or the configured time is over: the job goes on.
+pub async fn wait(cx: &Ctx, id: &str) -> Result<JobOutcome> {
+    let end = tokio::time::Instant::now() + cx.config().sync.export_wait;
+    loop {
+        let woken = cx.db().woken();
+        let job = get(cx, id).await?;
+        let state = jobs::state(&job);
+        let settled = match state {
+            JobState::Queued | JobState::Running | JobState::Settling => false,
+            JobState::Verifying
+            | JobState::Completed
+            | JobState::CompletedWithErrors
+            | JobState::Cancelled
+            | JobState::Failed => true,
+        };
+        if settled {
+            return Ok(JobOutcome {
+                total: job.total,
+                upserted: job.upserted,
+                deleted: job.deleted,
+                failed: job.failed,
+                job,
+            });
+        }
+        if let Some(reason) = &job.blocked_reason {
+            return Err(unavailable(format!("The vector index is not available: {reason}"), &job));
+        }
+        if tokio::time::Instant::now() >= end {
+            return Err(unavailable("The export takes longer than a request may wait".to_owned(), &job));
+        }
+        let _ = tokio::time::timeout(LOOK, woken).await;
+    }
+}
+
+fn unavailable(detail: String, job: &Model) -> Error {
+    Error::Unavailable { detail, retry_after: Some(Duration::from_secs(60)), job_id: Some(job.id.clone()) }
+}
+
+/// Removes records from the index, marks the embeddings they came from as held, and waits as an export does.
+/// Gives the number of distinct ids.
+///
+/// # Errors
+/// [`Error::Invalid`] for an id no index takes; as [`wait`].
+pub async fn delete_vectors(cx: &Ctx, vector_ids: Vec<String>) -> Result<u64> {
+    let mut ids = vector_ids;
+    let mut check = crate::service::rules::Check::default();
+    for id in &ids {
+        check.that("vector_ids", crate::service::rules::ascii_id(id));
+    }
+    check.finish(())?;
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let count = ids.len() as u64;
+    let ids = Arc::new(ids);
+    let namespace = cx.config().index.namespace.clone();
+    let (id, target) = (cx.db().clock().new_id(), cx.target_id());
+    let (job, _) = cx
+        .write(move |tx| {
+            let (ids, namespace, id) = (ids.clone(), namespace.clone(), id.clone());
+            Box::pin(async move {
+                let held = slots::hold_vectors(tx, &ids).await?;
+                let keys = slots::want_absent(tx, target, &namespace, &ids).await?;
+                tell_documents(tx, &held);
+                create(tx, target, id, list_key("delete", &ids), Some(&keys)).await
+            })
+        })
+        .await?;
+    cx.db().wake();
+    wait(cx, &job.id).await?;
+    Ok(count)
+}
