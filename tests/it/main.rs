@@ -4,5 +4,6 @@ mod architecture;
 mod dashboard;
 mod documents;
 mod graph;
+mod local_index;
 mod rest_documents;
 mod support;
