@@ -5,5 +5,6 @@ mod dashboard;
 mod documents;
 mod graph;
 mod local_index;
+mod process;
 mod rest_documents;
 mod support;

@@ -5,6 +5,8 @@
 
 #![expect(dead_code, reason = "test support grows ahead of its tests")]
 
+pub mod process;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Request;
