@@ -12,7 +12,7 @@
 //! floor 3  service                 one function for each thing a caller can ask for
 //! floor 2  index                   vector targets
 //! floor 1  store                   SQL
-//! floor 0  entity config error clock json filter lexical text telemetry
+//! floor 0  entity config error clock json
 //! ```
 
 pub mod app;
@@ -21,7 +21,6 @@ pub mod clock;
 pub mod config;
 pub mod entity;
 pub mod error;
-pub mod filter;
 pub mod graphql;
 pub mod index;
 pub mod json;
@@ -30,4 +29,3 @@ pub mod server;
 pub mod service;
 pub mod store;
 pub mod sync;
-pub mod telemetry;

@@ -5,6 +5,7 @@
 //! use differ. What a handler may assume is in [`extract`], how values are read in
 //! [`fields`], what an error looks like in [`error`].
 
+pub mod dashboard;
 pub mod documents;
 pub mod error;
 pub mod extract;
@@ -49,6 +50,14 @@ fn routes() -> Routes {
         .post("/api/documents/search", documents::search)
         .get("/api/documents/{doc_id}", documents::get)
         .delete("/api/documents/{doc_id}", documents::delete)
+        .get("/api/dashboard/overview", dashboard::overview)
+        .get("/api/dashboard/sync-status", dashboard::sync_status)
+        .get("/api/dashboard/document/{doc_id}/stats", dashboard::document_stats)
+        .get("/api/dashboard/document/{doc_id}/export", dashboard::export_document)
+        .post("/api/dashboard/document/{doc_id}/duplicate", dashboard::duplicate)
+        .post("/api/dashboard/documents/batch-delete", dashboard::batch_delete)
+        .get("/api/dashboard/search", dashboard::search)
+        .get("/api/dashboard/activity", dashboard::activity)
 }
 
 /// Paths and handlers, and the list of them that the OpenAPI document is held against.

@@ -21,7 +21,7 @@ pub struct Activity {
     pub embeddings: Vec<Recent>,
 }
 
-/// What changed in the last `days`, at most `limit` of each kind: three statements.
+/// What changed in the last `days`, at most `limit` of each kind (and the configured page): three statements.
 ///
 /// The entries tell which rows they are, not what is in them.
 ///
@@ -29,6 +29,7 @@ pub struct Activity {
 /// What the database says.
 pub async fn list(cx: &Ctx, days: i64, limit: i64) -> Result<Activity> {
     let since = cx.db().clock().now_us().saturating_sub(days.saturating_mul(DAY_US));
+    let limit = limit.min(i64::try_from(cx.config().limits.rest_page).unwrap_or(i64::MAX));
     let conn = cx.read();
     Ok(Activity {
         documents: stats::recent_documents(conn, since, limit).await?,

@@ -8,12 +8,12 @@
 pub mod chunks;
 pub mod connect;
 pub mod coverage;
+pub mod dashboard;
 pub mod documents;
 pub mod embeddings;
 pub mod graph;
 pub mod jobs;
 pub mod lists;
-pub mod local_records;
 pub mod log;
 pub mod slots;
 pub mod sql;

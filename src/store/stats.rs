@@ -12,6 +12,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::QueryResult;
 
+use crate::store::slots::CLEAN;
 use crate::store::sql::Sql;
 
 /// Whether the lengths of texts are added up, which means reading the texts.
@@ -189,8 +190,8 @@ pub async fn namespaces(conn: &impl ConnectionTrait, target_id: i64) -> Result<V
 pub struct Recent {
     /// Its id.
     pub id: String,
-    /// The row above it; of a document, its own id.
-    pub parent_id: String,
+    /// The row above it; of a document, its title.
+    pub about: String,
     /// Microseconds since 1970.
     pub updated_at: i64,
     /// Whether the index holds it in its current form; false for what is no embedding.
@@ -203,7 +204,9 @@ pub struct Recent {
 /// What the database says.
 pub async fn recent_documents(conn: &impl ConnectionTrait, since: i64, limit: i64) -> Result<Vec<Recent>, DbErr> {
     let mut sql = Sql::new(conn);
-    sql.push("SELECT d.id, d.id, d.updated_at, FALSE FROM documents d WHERE d.deleted_at IS NULL AND d.updated_at >= ");
+    sql.push(
+        "SELECT d.id, d.title, d.updated_at, FALSE FROM documents d WHERE d.deleted_at IS NULL AND d.updated_at >= ",
+    );
     sql.bind(since).push(" ORDER BY d.updated_at DESC, d.id DESC LIMIT ").bind(limit);
     sql.all(conn).await?.iter().map(recent).collect()
 }
@@ -249,15 +252,11 @@ pub async fn recent_embeddings(
 fn recent(row: &QueryResult) -> Result<Recent, DbErr> {
     Ok(Recent {
         id: row.try_get_by_index(0)?,
-        parent_id: row.try_get_by_index(1)?,
+        about: row.try_get_by_index(1)?,
         updated_at: row.try_get_by_index(2)?,
         synced: row.try_get_by_index(3)?,
     })
 }
-
-/// Whether the index holds the newest state of the slot `s` on the target `t`.
-const CLEAN: &str = "s.acked_rev = s.want_rev AND s.acked_gen = t.generation AND s.quarantine IS NULL \
-                     AND NOT (s.doubt_until > s.acked_from AND COALESCE(s.doubt_hash, '*') <> COALESCE(s.acked_hash, ''))";
 
 /// Live chunks of the document `d`.
 const CHUNKS: &str = "(SELECT count(*) FROM chunks c WHERE c.document_id = d.id AND c.deleted_at IS NULL)";

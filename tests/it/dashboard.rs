@@ -90,3 +90,93 @@ async fn the_overview_is_two_statements_that_read_no_text_and_no_vector() {
         assert!(!text.contains("text") && !text.contains(".vector "), "{text}");
     }
 }
+
+#[tokio::test]
+async fn the_overview_has_the_documented_body() {
+    let test = corpus().await;
+    let answer = test.rest("GET", "/api/dashboard/overview", None).await;
+    assert_eq!(answer.status, 200);
+    let status = r#"{"total_documents":2,"total_chunks":1,"total_embeddings":2,"synced_embeddings":1,"unsynced_embeddings":1,"sync_percentage":50.0,"last_updated":"2026-01-01T00:00:00"}"#;
+    let times = r#""created_at":"2026-01-01T00:00:00","updated_at":"2026-01-01T00:00:00""#;
+    assert_eq!(
+        answer.text,
+        format!(
+            r#"{{"sync_status":{status},"documents":[{{"id":"d1","title":"One","source":null,{times},"chunks":1,"embeddings":2,"synced":1,"status":"partial"}},{{"id":"d3","title":"Bare","source":null,{times},"chunks":0,"embeddings":0,"synced":0,"status":"unsynced"}}],"total_documents":2}}"#
+        )
+    );
+    assert_eq!(test.rest("GET", "/api/dashboard/sync-status/", None).await.text, status);
+}
+
+#[tokio::test]
+async fn the_statistics_of_a_document_have_the_documented_body() {
+    let test = corpus().await;
+    let times = r#""created_at":"2026-01-01T00:00:00","updated_at":"2026-01-01T00:00:00""#;
+    assert_eq!(
+        test.rest("GET", "/api/dashboard/document/d1/stats", None).await.text,
+        format!(
+            r#"{{"document_id":"d1","title":"One","source":null,{times},"chunk_count":1,"embedding_count":2,"synced_embeddings":1,"unsynced_embeddings":1,"total_text_length":5,"average_chunk_length":5.0,"sync_percentage":50.0}}"#
+        )
+    );
+    let bare = test.rest("GET", "/api/dashboard/document/d3/stats", None).await;
+    assert!(
+        bare.text.ends_with(r#""total_text_length":0,"average_chunk_length":0,"sync_percentage":0}"#),
+        "{}",
+        bare.text
+    );
+    let gone = test.rest("GET", "/api/dashboard/document/d2/stats", None).await;
+    assert_eq!((gone.status, gone.json()["detail"].as_str()), (404, Some("Document not found")));
+}
+
+#[tokio::test]
+async fn an_exported_document_has_its_vectors_when_they_are_asked_for() {
+    let test = corpus().await;
+    let times = r#""created_at":"2026-01-01T00:00:00","updated_at":"2026-01-01T00:00:00""#;
+    let body = |vector: &str| {
+        format!(
+            r#"{{"document":{{"id":"d1","title":"One","source":null,"metadata":{{}},{times}}},"chunks":[{{"id":"c1","index":0,"text":"Crème","metadata":{{}},"embeddings":[{{"id":"e1","model":null,"pinecone_id":"e1","is_synced":true,"vector_length":1{vector}}},{{"id":"e2","model":null,"pinecone_id":null,"is_synced":false,"vector_length":1{vector}}}]}}],"statistics":{{"document_id":"d1","title":"One","source":null,{times},"chunk_count":1,"embedding_count":2,"synced_embeddings":1,"unsynced_embeddings":1,"total_text_length":5,"average_chunk_length":5.0,"sync_percentage":50.0}}}}"#
+        )
+    };
+    assert_eq!(test.rest("GET", "/api/dashboard/document/d1/export", None).await.text, body(""));
+    let with = test.rest("GET", "/api/dashboard/document/d1/export?include_vectors=true", None).await;
+    assert_eq!(with.text, body(r#","vector":[1.0]"#));
+}
+
+#[tokio::test]
+async fn a_search_takes_letters_as_they_are_and_limits_each_list() {
+    let test = corpus().await;
+    let found = test.rest("GET", "/api/dashboard/search?query=CR%C3%88ME", None).await;
+    assert_eq!(
+        found.text,
+        r#"{"query":"CRÈME","result_count":1,"results":[{"type":"chunk","document_id":"d1","document_title":"One","chunk_id":"c1","chunk_index":0,"text_preview":"Crème","full_text":"Crème"}]}"#
+    );
+    for wild in ["%25", "_", "gone", "below", "two"] {
+        let found = test.rest("GET", &format!("/api/dashboard/search?query={wild}"), None).await;
+        assert_eq!(found.json()["result_count"], 0, "{wild}");
+    }
+    let both = test.rest("GET", "/api/dashboard/search?query=e&limit=1", None).await;
+    let kinds: Vec<_> =
+        both.json()["results"].as_array().expect("hits").iter().map(|hit| hit["type"].clone()).collect();
+    assert_eq!(kinds, ["chunk", "document"]);
+    let empty = test.rest("GET", "/api/dashboard/search?query=", None).await;
+    assert_eq!((empty.status, empty.json()["detail"].as_str()), (400, Some("Search query required")));
+    let missing = test.rest("GET", "/api/dashboard/search?limit=-1", None).await;
+    assert_eq!(missing.status, 422);
+    let loc: Vec<_> =
+        missing.json()["detail"].as_array().expect("a list").iter().map(|item| item["loc"][1].clone()).collect();
+    assert_eq!(loc, ["query", "limit"]);
+}
+
+#[tokio::test]
+async fn activity_has_each_kind_newest_first_within_the_days() {
+    let test = corpus().await;
+    let lately = test.rest("GET", "/api/dashboard/activity?limit=1", None).await;
+    assert_eq!(
+        lately.text,
+        r#"{"documents":[{"id":"d3","title":"Bare","updated_at":"2026-01-01T00:00:00"}],"chunks":[{"id":"c1","document_id":"d1","updated_at":"2026-01-01T00:00:00"}],"embeddings":[{"id":"e2","chunk_id":"c1","updated_at":"2026-01-01T00:00:00","is_synced":false}]}"#
+    );
+    test.clock.advance(std::time::Duration::from_secs(2 * 86_400));
+    let later = test.rest("GET", "/api/dashboard/activity?days=1", None).await;
+    assert_eq!(later.text, r#"{"documents":[],"chunks":[],"embeddings":[]}"#);
+    let ever = test.rest("GET", "/api/dashboard/activity?days=9223372036854775807", None).await;
+    assert_eq!(ever.json()["documents"].as_array().map(Vec::len), Some(2));
+}

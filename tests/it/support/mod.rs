@@ -5,8 +5,6 @@
 
 #![expect(dead_code, reason = "test support grows ahead of its tests")]
 
-pub mod process;
-
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Request;

@@ -1,0 +1,467 @@
+//! `/api/dashboard`: the corpus at a glance, one document in full, and what changed lately.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde::Serializer;
+use serde_json::value::RawValue;
+
+use crate::clock::naive_iso;
+use crate::entity::document;
+use crate::error::Rule;
+use crate::rest::documents::delete_mode;
+use crate::rest::error::Failure;
+use crate::rest::extract::Call;
+use crate::rest::extract::Form;
+use crate::rest::extract::Outcome;
+use crate::rest::extract::json;
+use crate::rest::extract::stored_json;
+use crate::rest::fields::any;
+use crate::rest::fields::boolean;
+use crate::rest::fields::integer;
+use crate::rest::fields::list;
+use crate::rest::fields::list_or;
+use crate::rest::fields::natural;
+use crate::rest::fields::string;
+use crate::service;
+use crate::service::documents::WHAT;
+use crate::service::rules;
+use crate::store::dashboard::ChunkHit;
+use crate::store::dashboard::DocumentHit;
+use crate::store::embeddings;
+use crate::store::embeddings::Vectors;
+use crate::store::stats::DocumentLine;
+use crate::store::stats::DocumentStats;
+use crate::store::stats::Recent;
+use crate::store::stats::Totals;
+use crate::store::vector;
+
+/// How many characters of a chunk a search shows first.
+const PREVIEW: usize = 200;
+
+/// A mean or a percentage: a float, or the integer 0 where there is nothing to divide by.
+#[derive(Debug)]
+struct Mean(Option<f64>);
+
+impl Serialize for Mean {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(value) => serializer.serialize_f64(value),
+            None => serializer.serialize_u8(0),
+        }
+    }
+}
+
+/// How much of the corpus the index holds.
+#[derive(Debug, Serialize)]
+pub struct SyncStatusOut {
+    total_documents: i64,
+    total_chunks: i64,
+    total_embeddings: i64,
+    synced_embeddings: i64,
+    unsynced_embeddings: i64,
+    sync_percentage: Mean,
+    last_updated: String,
+}
+
+impl SyncStatusOut {
+    fn new(totals: Totals, now_us: i64) -> Self {
+        Self {
+            total_documents: totals.documents,
+            total_chunks: totals.chunks,
+            total_embeddings: totals.embeddings,
+            synced_embeddings: totals.synced,
+            unsynced_embeddings: totals.unsynced(),
+            sync_percentage: Mean(totals.sync_percentage()),
+            last_updated: naive_iso(now_us),
+        }
+    }
+}
+
+/// One document of the overview.
+#[derive(Debug, Serialize)]
+pub struct OverviewDocumentOut {
+    id: String,
+    title: String,
+    source: Option<String>,
+    created_at: String,
+    updated_at: String,
+    chunks: i64,
+    embeddings: i64,
+    synced: i64,
+    status: &'static str,
+}
+
+impl From<DocumentLine> for OverviewDocumentOut {
+    fn from(line: DocumentLine) -> Self {
+        let DocumentLine { id, title, source, created_at, updated_at, stats } = line;
+        Self {
+            id,
+            title,
+            source,
+            created_at: naive_iso(created_at),
+            updated_at: naive_iso(updated_at),
+            chunks: stats.chunks,
+            embeddings: stats.embeddings,
+            synced: stats.synced,
+            status: match (stats.synced, stats.unsynced()) {
+                (0, _) => "unsynced",
+                (_, 0) => "synced",
+                _ => "partial",
+            },
+        }
+    }
+}
+
+/// The corpus at a glance.
+#[derive(Debug, Serialize)]
+pub struct OverviewOut {
+    sync_status: SyncStatusOut,
+    documents: Vec<OverviewDocumentOut>,
+    total_documents: usize,
+}
+
+/// The statistics of one document; lengths in characters.
+#[derive(Debug, Serialize)]
+pub struct DocumentStatsOut {
+    document_id: String,
+    title: String,
+    source: Option<String>,
+    created_at: String,
+    updated_at: String,
+    chunk_count: i64,
+    embedding_count: i64,
+    synced_embeddings: i64,
+    unsynced_embeddings: i64,
+    total_text_length: i64,
+    average_chunk_length: Mean,
+    sync_percentage: Mean,
+}
+
+impl DocumentStatsOut {
+    fn new(row: &document::Model, stats: DocumentStats) -> Self {
+        Self {
+            document_id: row.id.clone(),
+            title: row.title.clone(),
+            source: row.source.clone(),
+            created_at: naive_iso(row.created_at),
+            updated_at: naive_iso(row.updated_at),
+            chunk_count: stats.chunks,
+            embedding_count: stats.embeddings,
+            synced_embeddings: stats.synced,
+            unsynced_embeddings: stats.unsynced(),
+            total_text_length: stats.text_length,
+            average_chunk_length: Mean(stats.average_chunk_length()),
+            sync_percentage: Mean(stats.sync_percentage()),
+        }
+    }
+}
+
+/// A document with everything live below it.
+#[derive(Debug, Serialize)]
+pub struct DocumentExportOut {
+    document: ExportedDocumentOut,
+    chunks: Vec<ExportedChunkOut>,
+    statistics: DocumentStatsOut,
+}
+
+/// The document of an export.
+#[derive(Debug, Serialize)]
+pub struct ExportedDocumentOut {
+    id: String,
+    title: String,
+    source: Option<String>,
+    metadata: Option<Box<RawValue>>,
+    created_at: String,
+    updated_at: String,
+}
+
+/// One chunk of an export.
+#[derive(Debug, Serialize)]
+pub struct ExportedChunkOut {
+    id: String,
+    index: i64,
+    text: String,
+    metadata: Option<Box<RawValue>>,
+    embeddings: Vec<ExportedEmbeddingOut>,
+}
+
+/// One embedding of an export.
+#[derive(Debug, Serialize)]
+pub struct ExportedEmbeddingOut {
+    id: String,
+    model: Option<String>,
+    pinecone_id: Option<String>,
+    is_synced: bool,
+    vector_length: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<Vec<f32>>,
+}
+
+impl From<service::dashboard::Export> for DocumentExportOut {
+    fn from(export: service::dashboard::Export) -> Self {
+        let service::dashboard::Export { document, chunks, stats } = export;
+        let statistics = DocumentStatsOut::new(&document, stats);
+        let document = ExportedDocumentOut {
+            id: document.id,
+            title: document.title,
+            source: document.source,
+            metadata: document.metadata.as_deref().and_then(stored_json),
+            created_at: naive_iso(document.created_at),
+            updated_at: naive_iso(document.updated_at),
+        };
+        let chunks = chunks
+            .into_iter()
+            .map(|(chunk, embeddings)| ExportedChunkOut {
+                id: chunk.id,
+                index: chunk.chunk_index,
+                text: chunk.text,
+                metadata: chunk.metadata.as_deref().and_then(stored_json),
+                embeddings: embeddings.into_iter().map(ExportedEmbeddingOut::from).collect(),
+            })
+            .collect();
+        Self { document, chunks, statistics }
+    }
+}
+
+impl From<embeddings::Row> for ExportedEmbeddingOut {
+    fn from(row: embeddings::Row) -> Self {
+        let pinecone_id = (row.acked || row.vector_id != row.id).then_some(row.vector_id);
+        Self {
+            id: row.id,
+            model: row.model,
+            pinecone_id,
+            is_synced: row.synced,
+            vector_length: row.dimension,
+            vector: row.vector.map(|bytes| vector::from_bytes(&bytes)),
+        }
+    }
+}
+
+/// A copy that was made.
+#[derive(Debug, Serialize)]
+pub struct DuplicateOut {
+    status: &'static str,
+    original_id: String,
+    duplicate_id: String,
+    duplicate_title: String,
+}
+
+/// What became of a batch of deletes.
+#[derive(Debug, Serialize)]
+pub struct BatchDeleteOut {
+    deleted_count: usize,
+    failed_count: usize,
+    failed_ids: Vec<String>,
+    total: usize,
+}
+
+/// What a search found.
+#[derive(Debug, Serialize)]
+pub struct SearchOut {
+    query: String,
+    result_count: usize,
+    results: Vec<HitOut>,
+}
+
+/// One find: chunks come first, then documents.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum HitOut {
+    /// A chunk whose text holds the query.
+    Chunk {
+        /// Its document.
+        document_id: String,
+        /// The document's title.
+        document_title: String,
+        /// Its id.
+        chunk_id: String,
+        /// Its place in reading order.
+        chunk_index: i64,
+        /// The beginning of its text.
+        text_preview: String,
+        /// Its text.
+        full_text: String,
+    },
+    /// A document whose title or source holds the query.
+    Document {
+        /// Its id.
+        document_id: String,
+        /// Its title.
+        document_title: String,
+        /// Its source.
+        source: Option<String>,
+    },
+}
+
+impl From<ChunkHit> for HitOut {
+    fn from(hit: ChunkHit) -> Self {
+        let ChunkHit { document_id, document_title, chunk_id, chunk_index, text } = hit;
+        let text_preview = text.chars().take(PREVIEW).collect();
+        Self::Chunk { document_id, document_title, chunk_id, chunk_index, text_preview, full_text: text }
+    }
+}
+
+impl From<DocumentHit> for HitOut {
+    fn from(hit: DocumentHit) -> Self {
+        let DocumentHit { id, title, source } = hit;
+        Self::Document { document_id: id, document_title: title, source }
+    }
+}
+
+/// What changed lately, each list newest first.
+#[derive(Debug, Serialize)]
+pub struct ActivityOut {
+    documents: Vec<DocumentActivityOut>,
+    chunks: Vec<ChunkActivityOut>,
+    embeddings: Vec<EmbeddingActivityOut>,
+}
+
+/// A document that changed.
+#[derive(Debug, Serialize)]
+pub struct DocumentActivityOut {
+    id: String,
+    title: String,
+    updated_at: String,
+}
+
+/// A chunk that changed.
+#[derive(Debug, Serialize)]
+pub struct ChunkActivityOut {
+    id: String,
+    document_id: String,
+    updated_at: String,
+}
+
+/// An embedding that changed.
+#[derive(Debug, Serialize)]
+pub struct EmbeddingActivityOut {
+    id: String,
+    chunk_id: String,
+    updated_at: String,
+    is_synced: bool,
+}
+
+impl From<service::activity::Activity> for ActivityOut {
+    fn from(activity: service::activity::Activity) -> Self {
+        let service::activity::Activity { documents, chunks, embeddings } = activity;
+        let document = |Recent { id, about, updated_at, .. }| DocumentActivityOut {
+            id,
+            title: about,
+            updated_at: naive_iso(updated_at),
+        };
+        let chunk = |Recent { id, about, updated_at, .. }| ChunkActivityOut {
+            id,
+            document_id: about,
+            updated_at: naive_iso(updated_at),
+        };
+        let embedding = |Recent { id, about, updated_at, synced }| EmbeddingActivityOut {
+            id,
+            chunk_id: about,
+            updated_at: naive_iso(updated_at),
+            is_synced: synced,
+        };
+        Self {
+            documents: documents.into_iter().map(document).collect(),
+            chunks: chunks.into_iter().map(chunk).collect(),
+            embeddings: embeddings.into_iter().map(embedding).collect(),
+        }
+    }
+}
+
+/// The corpus at a glance.
+pub async fn overview(call: Call) -> Outcome {
+    let now = call.cx().db().clock().now_us();
+    let overview = service::dashboard::overview(call.cx()).await?;
+    let documents: Vec<OverviewDocumentOut> = overview.documents.into_iter().map(Into::into).collect();
+    let sync_status = SyncStatusOut::new(overview.totals, now);
+    json(StatusCode::OK, &OverviewOut { sync_status, total_documents: documents.len(), documents })
+}
+
+/// How much of the corpus the index holds.
+pub async fn sync_status(call: Call) -> Outcome {
+    let now = call.cx().db().clock().now_us();
+    let totals = service::dashboard::sync_status(call.cx()).await?;
+    json(StatusCode::OK, &SyncStatusOut::new(totals, now))
+}
+
+/// The statistics of one document.
+pub async fn document_stats(call: Call) -> Outcome {
+    let id = call.id("doc_id", WHAT)?;
+    let (row, stats) = service::dashboard::document_stats(call.cx(), &id).await?;
+    json(StatusCode::OK, &DocumentStatsOut::new(&row, stats))
+}
+
+/// One document with everything live below it.
+pub async fn export_document(call: Call) -> Outcome {
+    let id = call.id("doc_id", WHAT)?;
+    let mut form = call.form();
+    let vectors = form.query("include_vectors", boolean).unwrap_or_default();
+    let vectors = form.finish(Some(if vectors { Vectors::Read } else { Vectors::Leave }))?;
+    let export = service::dashboard::export_document(call.cx(), &id, vectors).await?;
+    json(StatusCode::OK, &DocumentExportOut::from(export))
+}
+
+/// Copy a document with everything live below it.
+pub async fn duplicate(call: Call) -> Outcome {
+    let id = call.id("doc_id", WHAT)?;
+    let mut form = call.form();
+    // An empty one is none, as in the first backend.
+    let rule = |text: &str| if text.is_empty() { Ok(()) } else { rules::title(text) };
+    let title = form.query("new_title", string(rule)).filter(|title| !title.is_empty());
+    let title = form.finish(Some(title))?;
+    let (copy, original) = service::duplicate::duplicate(call.cx(), &id, title).await?;
+    let made = DuplicateOut {
+        status: "success",
+        original_id: original.id,
+        duplicate_id: copy.id,
+        duplicate_title: copy.title,
+    };
+    json(StatusCode::OK, &made)
+}
+
+/// Delete many documents.
+pub async fn batch_delete(call: Call) -> Outcome {
+    let mode = delete_mode(&call)?;
+    let mut form = call.form();
+    let ids = form.body(list_or("doc_ids", Rule::ListType, list(string(any))));
+    let ids = form.finish(ids)?;
+    if ids.is_empty() {
+        return Err(Failure::bad_request("No document IDs provided"));
+    }
+    let outcomes = service::documents::delete_many(call.cx(), ids, mode).await?;
+    let total = outcomes.len();
+    let failed_ids: Vec<String> = outcomes.into_iter().filter(|(_, error)| error.is_some()).map(|(id, _)| id).collect();
+    let failed_count = failed_ids.len();
+    json(StatusCode::OK, &BatchDeleteOut { deleted_count: total - failed_count, failed_count, failed_ids, total })
+}
+
+/// Search chunks and documents by the letters in them.
+pub async fn search(call: Call) -> Outcome {
+    let mut form = call.form();
+    // An empty query is a 400 of its own, so it must pass here.
+    let rule = |text: &str| if text.is_empty() { Ok(()) } else { rules::search(text) };
+    let query = form.query_required("query", string(rule));
+    let limit = limit(&mut form);
+    let query = form.finish(query)?;
+    if query.is_empty() {
+        return Err(Failure::bad_request("Search query required"));
+    }
+    let found = service::dashboard::search(call.cx(), &query, limit).await?;
+    let chunks = found.chunks.into_iter().map(HitOut::from);
+    let results: Vec<HitOut> = chunks.chain(found.documents.into_iter().map(HitOut::from)).collect();
+    json(StatusCode::OK, &SearchOut { query, result_count: results.len(), results })
+}
+
+/// What changed lately.
+pub async fn activity(call: Call) -> Outcome {
+    let mut form = call.form();
+    let days = form.query("days", integer(natural)).unwrap_or(7);
+    let limit = limit(&mut form);
+    let days = form.finish(Some(days))?;
+    let activity = service::activity::list(call.cx(), days, limit).await?;
+    json(StatusCode::OK, &ActivityOut::from(activity))
+}
+
+fn limit(form: &mut Form<'_>) -> i64 {
+    form.query("limit", integer(natural)).unwrap_or(100)
+}
