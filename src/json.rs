@@ -53,6 +53,96 @@ impl fmt::Display for JsonError {
     }
 }
 
+/// Makes values of another kind from the same reading, without a [`Json`] in between.
+pub trait Build {
+    /// What is made.
+    type Value;
+    /// What one object's entries gather in.
+    type Entries: Default;
+
+    /// `null`
+    fn null(&self) -> Self::Value;
+    /// `true` or `false`
+    fn bool(&self, value: bool) -> Self::Value;
+    /// A number, or why it is refused.
+    ///
+    /// # Errors
+    /// The reason.
+    fn number(&self, digits: &str) -> Result<Self::Value, &'static str>;
+    /// A string, unescaped.
+    fn string(&self, text: String) -> Self::Value;
+    /// An array.
+    fn array(&self, items: Vec<Self::Value>) -> Self::Value;
+    /// One entry of an object; a key that came before keeps its place and takes the value.
+    ///
+    /// # Errors
+    /// The reason for which the key is refused.
+    fn entry(&self, entries: &mut Self::Entries, key: String, value: Self::Value) -> Result<(), &'static str>;
+    /// An object.
+    fn object(&self, entries: Self::Entries) -> Self::Value;
+}
+
+/// Reads one value that fills the whole text.
+///
+/// # Errors
+/// As [`Json::parse`], and what `builder` refuses, with the offset behind it.
+pub fn build<B: Build>(text: &[u8], literals: Literals, builder: &B) -> Result<B::Value, JsonError> {
+    let mut reader = Reader { text, at: 0, literals, builder };
+    reader.space();
+    let value = reader.value(0)?;
+    reader.space();
+    if reader.at < text.len() { Err(reader.error("Extra data")) } else { Ok(value) }
+}
+
+/// Builds [`Json`].
+struct Tree;
+
+/// The entries of an object under way; only large objects need the index to find a key that came before.
+#[derive(Default)]
+struct TreeEntries {
+    entries: Vec<(String, Json)>,
+    seen: std::collections::HashMap<String, usize>,
+}
+
+impl Build for Tree {
+    type Value = Json;
+    type Entries = TreeEntries;
+
+    fn null(&self) -> Json {
+        Json::Null
+    }
+
+    fn bool(&self, value: bool) -> Json {
+        Json::Bool(value)
+    }
+
+    fn number(&self, digits: &str) -> Result<Json, &'static str> {
+        Ok(Json::Number(digits.to_owned()))
+    }
+
+    fn string(&self, text: String) -> Json {
+        Json::String(text)
+    }
+
+    fn array(&self, items: Vec<Json>) -> Json {
+        Json::Array(items)
+    }
+
+    fn entry(&self, object: &mut TreeEntries, key: String, value: Json) -> Result<(), &'static str> {
+        if let Some(&place) = object.seen.get(&key) {
+            object.entries[place].1 = value;
+        } else {
+            object.seen.insert(key.clone(), object.entries.len());
+            object.entries.push((key, value));
+        }
+        Ok(())
+    }
+
+    fn object(&self, entries: TreeEntries) -> Json {
+        Json::Object(entries.entries)
+    }
+}
+
 impl Json {
     /// Reads one value that fills the whole text.
     ///
@@ -60,11 +150,7 @@ impl Json {
     /// The offset and the reason, when the text is no JSON, nests deeper than
     /// [`MAX_DEPTH`], or holds half of a surrogate pair.
     pub fn parse(text: &[u8], literals: Literals) -> Result<Self, JsonError> {
-        let mut reader = Reader { text, at: 0, literals };
-        reader.space();
-        let value = reader.value(0)?;
-        reader.space();
-        if reader.at < text.len() { Err(reader.error("Extra data")) } else { Ok(value) }
+        build(text, literals, &Tree)
     }
 
     /// The value under `key`, when this is an object that has it.
@@ -156,13 +242,14 @@ pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-struct Reader<'a> {
+struct Reader<'a, B> {
     text: &'a [u8],
     at: usize,
     literals: Literals,
+    builder: &'a B,
 }
 
-impl Reader<'_> {
+impl<B: Build> Reader<'_, B> {
     fn error(&self, reason: &'static str) -> JsonError {
         JsonError { offset: self.at, reason }
     }
@@ -185,15 +272,15 @@ impl Reader<'_> {
         found
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
+    fn value(&mut self, depth: usize) -> Result<B::Value, JsonError> {
         match self.peek() {
             Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(self.error("Nested too deep")),
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
-            Some(b'"') => self.string().map(Json::String),
+            Some(b'"') => self.string().map(|text| self.builder.string(text)),
             Some(b'-' | b'0'..=b'9') => {
                 if self.literals == Literals::Python && self.word("-Infinity") {
-                    return Ok(Json::Number("-Infinity".to_owned()));
+                    return self.builder.number("-Infinity").map_err(|reason| self.error(reason));
                 }
                 self.number()
             }
@@ -202,20 +289,20 @@ impl Reader<'_> {
         }
     }
 
-    fn literal(&mut self) -> Result<Json, JsonError> {
+    fn literal(&mut self) -> Result<B::Value, JsonError> {
         if self.word("true") {
-            return Ok(Json::Bool(true));
+            return Ok(self.builder.bool(true));
         }
         if self.word("false") {
-            return Ok(Json::Bool(false));
+            return Ok(self.builder.bool(false));
         }
         if self.word("null") {
-            return Ok(Json::Null);
+            return Ok(self.builder.null());
         }
         if self.literals == Literals::Python {
             for word in ["NaN", "Infinity"] {
                 if self.word(word) {
-                    return Ok(Json::Number(word.to_owned()));
+                    return self.builder.number(word).map_err(|reason| self.error(reason));
                 }
             }
         }
@@ -230,7 +317,7 @@ impl Reader<'_> {
         if self.at == start { Err(self.error("Expecting a digit")) } else { Ok(()) }
     }
 
-    fn number(&mut self) -> Result<Json, JsonError> {
+    fn number(&mut self) -> Result<B::Value, JsonError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -252,7 +339,8 @@ impl Reader<'_> {
             self.digits()?;
         }
         // Only ASCII was passed over.
-        Ok(Json::Number(String::from_utf8_lossy(&self.text[start..self.at]).into_owned()))
+        let digits = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
+        self.builder.number(digits).map_err(|reason| JsonError { offset: start, reason })
     }
 
     fn string(&mut self) -> Result<String, JsonError> {
@@ -319,13 +407,13 @@ impl Reader<'_> {
         Ok(code)
     }
 
-    fn array(&mut self, depth: usize) -> Result<Json, JsonError> {
+    fn array(&mut self, depth: usize) -> Result<B::Value, JsonError> {
         self.at += 1;
         let mut items = Vec::new();
         self.space();
         if self.peek() == Some(b']') {
             self.at += 1;
-            return Ok(Json::Array(items));
+            return Ok(self.builder.array(items));
         }
         loop {
             self.space();
@@ -335,22 +423,20 @@ impl Reader<'_> {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
                     self.at += 1;
-                    return Ok(Json::Array(items));
+                    return Ok(self.builder.array(items));
                 }
                 _ => return Err(self.error("Expecting ',' or ']'")),
             }
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Json, JsonError> {
+    fn object(&mut self, depth: usize) -> Result<B::Value, JsonError> {
         self.at += 1;
-        let mut entries: Vec<(String, Json)> = Vec::new();
-        // Only large objects need an index to find a key that came before.
-        let mut seen: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+        let mut entries = B::Entries::default();
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Json::Object(entries));
+            return Ok(self.builder.object(entries));
         }
         loop {
             self.space();
@@ -365,18 +451,13 @@ impl Reader<'_> {
             self.at += 1;
             self.space();
             let value = self.value(depth + 1)?;
-            if let Some(&place) = seen.get(&key) {
-                entries[place].1 = value;
-            } else {
-                seen.insert(key.clone(), entries.len());
-                entries.push((key, value));
-            }
+            self.builder.entry(&mut entries, key, value).map_err(|reason| self.error(reason))?;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(Json::Object(entries));
+                    return Ok(self.builder.object(entries));
                 }
                 _ => return Err(self.error("Expecting ',' or '}'")),
             }

@@ -91,7 +91,9 @@ fn field_value(error: &FieldError) -> Value {
     entry(steps.join("."), error.rule.to_string(), error.rule.kind())
 }
 
-fn entry(field: String, message: String, rule: &str) -> Value {
+/// One entry of `extensions.fields`.
+#[must_use]
+pub fn entry(field: String, message: String, rule: &str) -> Value {
     let mut map = IndexMap::new();
     for (name, value) in [("field", field), ("message", message), ("type", rule.to_owned())] {
         map.insert(async_graphql::Name::new(name), Value::String(value));

@@ -6,24 +6,27 @@
 //! one takes every field off the fast path.
 
 pub mod document;
+pub mod edge;
 pub mod error;
+pub mod guard;
+pub mod http;
 pub mod level;
 pub mod mutation;
 pub mod query;
 pub mod scalars;
 pub mod subscription;
+pub mod value;
+pub mod ws;
 
-use async_graphql::Request;
-use async_graphql::Response;
+use async_graphql::SDLExportOptions;
 use axum::Router;
-use axum::extract::State;
-use axum::routing::post;
+use axum::routing::any;
 
 use crate::app::App;
+use crate::graphql::edge::Edge;
 use crate::graphql::mutation::Mutation;
 use crate::graphql::query::Query;
 use crate::graphql::subscription::Subscription;
-use crate::service::Ctx;
 
 /// The executable schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -34,24 +37,14 @@ pub fn schema() -> Schema {
     Schema::build(Query, Mutation, Subscription).finish()
 }
 
-/// Executes one request (no subscription) for `cx` and dresses its errors.
-pub async fn execute(schema: &Schema, cx: Ctx, request: Request) -> Response {
-    let mut response = schema.execute(request.data(cx.clone())).await;
-    error::dress(&mut response.errors);
-    if let Some(revision) = cx.committed() {
-        response.extensions.insert("corpusRevision".to_owned(), revision.to_string().into());
-    }
-    response
+/// The schema as text: what `corpusd schema` prints, and `schema.graphql` holds.
+#[must_use]
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2);
+    schema().sdl_with_options(options)
 }
 
 /// Every GraphQL path of the server.
 pub fn router(app: App) -> Router {
-    Router::new().route("/graphql", post(answer)).with_state((schema(), app))
-}
-
-async fn answer(
-    State((schema, app)): State<(Schema, App)>,
-    axum::Json(request): axum::Json<Request>,
-) -> axum::Json<Response> {
-    axum::Json(execute(&schema, app.cx().for_request(), request).await)
+    Router::new().route("/graphql", any(http::answer)).with_state(Edge::new(app))
 }

@@ -6,3 +6,4 @@ mod documents;
 mod graph;
 mod rest_documents;
 mod support;
+mod transport;

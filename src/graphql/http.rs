@@ -1,0 +1,293 @@
+//! `/graphql` over HTTP: POST with a JSON body, GET for queries, and the hand-over to the WebSocket.
+//!
+//! What is no GraphQL request at all is refused with 4xx. An operation that was
+//! executed answers 200, whatever it found. One that does not fit the schema
+//! answers 400 to clients that accept `application/graphql-response+json`, and
+//! 200 to the others.
+
+use axum::body::Body;
+use axum::extract::FromRequestParts as _;
+use axum::extract::Request as HttpRequest;
+use axum::extract::State;
+use axum::extract::WebSocketUpgrade;
+use axum::http::HeaderMap;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::response::Response as HttpResponse;
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use serde::ser::SerializeMap as _;
+
+use async_graphql::Request;
+use async_graphql::Response;
+use async_graphql::ServerError;
+use async_graphql::Value;
+use async_graphql::parser::types::OperationType;
+
+use crate::error::Code;
+use crate::graphql::edge::Edge;
+use crate::graphql::error;
+use crate::graphql::value;
+use crate::graphql::value::Malformed;
+use crate::graphql::ws;
+
+const JSON: &str = "application/json";
+const GRAPHQL: &str = "application/graphql-response+json";
+/// Bytes of a query string.
+const MAX_QUERY_STRING: usize = 65_536;
+
+/// Which operations the transport may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    /// A GET changes nothing.
+    Queries,
+    /// Everything but subscriptions.
+    All,
+}
+
+/// A refusal before execution.
+struct Refusal {
+    code: Code,
+    message: String,
+    /// Where the input was wrong, as the errors of fields tell it.
+    field: Option<String>,
+}
+
+impl Refusal {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), field: None }
+    }
+
+    /// The status: what cannot be read is 400 here, where REST says 422.
+    fn status(&self) -> StatusCode {
+        match self.code {
+            Code::BadUserInput => StatusCode::BAD_REQUEST,
+            other @ (Code::BadCursor
+            | Code::CursorExpired
+            | Code::NotFound
+            | Code::Conflict
+            | Code::PayloadTooLarge
+            | Code::Unavailable
+            | Code::MethodNotAllowed
+            | Code::NotAcceptable
+            | Code::UnsupportedMediaType
+            | Code::Timeout
+            | Code::Internal) => StatusCode::from_u16(other.row().status).unwrap_or(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Request(message) => Self::new(Code::BadUserInput, message),
+            Malformed::Variable { path, reason } => {
+                Self { code: Code::BadUserInput, message: format!("{path}: {reason}"), field: Some(path) }
+            }
+        }
+    }
+}
+
+/// The error of a request that was refused before execution.
+#[must_use]
+pub fn refused(code: Code, message: String, field: Option<String>) -> ServerError {
+    let mut error = ServerError::new(message, None);
+    let mut extensions = async_graphql::ErrorExtensionValues::default();
+    extensions.set("code", code.row().name);
+    if let Some(field) = field {
+        let message = error.message.strip_prefix(&format!("{field}: ")).unwrap_or(&error.message).to_owned();
+        extensions.set("fields", Value::List(vec![error::entry(field, message, "value_error")]));
+    }
+    error.extensions = Some(extensions);
+    error
+}
+
+/// Answers one request to `/graphql`.
+pub async fn answer(State(edge): State<Edge>, request: HttpRequest) -> HttpResponse {
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::GET && is_upgrade(&parts.headers) {
+        return match WebSocketUpgrade::from_request_parts(&mut parts, &edge).await {
+            Ok(upgrade) => ws::answer(edge, upgrade),
+            Err(rejection) => rejection.into_response(),
+        };
+    }
+    let media = match accepted(&parts.headers) {
+        Ok(media) => media,
+        Err(refusal) => return tell(&refusal, JSON),
+    };
+    let read = match parts.method {
+        Method::GET => from_query(parts.uri.query().unwrap_or_default()).map(|request| (request, Carries::Queries)),
+        Method::POST => from_body(&edge, &parts.headers, body).await.map(|request| (request, Carries::All)),
+        _ => Err(Refusal::new(Code::MethodNotAllowed, "GraphQL is asked by GET or POST")),
+    };
+    let (request, carries) = match read {
+        Ok(read) => read,
+        Err(refusal) => return tell(&refusal, media),
+    };
+    let mut prepared = match edge.prepare(request) {
+        Ok(prepared) => prepared,
+        Err(error) => return request_error(&[error], media),
+    };
+    if carries == Carries::Queries && kind(&mut prepared) == Some(OperationType::Mutation) {
+        return tell(&Refusal::new(Code::MethodNotAllowed, "A mutation is asked by POST"), media);
+    }
+    let response = edge.execute(prepared).await;
+    let before_execution = response.data == Value::Null && response.errors.iter().all(|error| error.path.is_empty());
+    if before_execution && !response.errors.is_empty() {
+        return request_error(&response.errors, media);
+    }
+    reply(StatusCode::OK, media, &Answer(&response))
+}
+
+/// The kind of the operation that will be executed, when that is clear.
+fn kind(request: &mut Request) -> Option<OperationType> {
+    let name = request.operation_name.clone();
+    let document = request.parsed_query().ok()?;
+    let mut operations = document.operations.iter();
+    match name {
+        Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own.as_str() == name)),
+        None => operations.next(),
+    }
+    .map(|(_, operation)| operation.node.ty)
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The media type to answer in: the first one that the client prefers.
+fn accepted(headers: &HeaderMap) -> Result<&'static str, Refusal> {
+    let mut best: Option<(&'static str, f32)> = None;
+    let mut any = false;
+    for value in headers.get_all(header::ACCEPT) {
+        let text = value.to_str().unwrap_or_default();
+        for range in text.split(',').filter(|range| !range.trim().is_empty()) {
+            any = true;
+            let mut parts = range.split(';').map(str::trim);
+            let media = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                JSON | "application/*" | "*/*" => JSON,
+                GRAPHQL => GRAPHQL,
+                _ => continue,
+            };
+            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0f32);
+            if quality > 0.0 && best.is_none_or(|(_, least)| quality > least) {
+                best = Some((media, quality));
+            }
+        }
+    }
+    match best {
+        Some((media, _)) => Ok(media),
+        None if any => Err(Refusal::new(Code::NotAcceptable, format!("Answers are {GRAPHQL} or {JSON}"))),
+        None => Ok(JSON),
+    }
+}
+
+fn from_query(query: &str) -> Result<Request, Refusal> {
+    if query.len() > MAX_QUERY_STRING {
+        return Err(Refusal::new(Code::PayloadTooLarge, format!("The query string is over {MAX_QUERY_STRING} bytes")));
+    }
+    let mut members = async_graphql::indexmap::IndexMap::new();
+    for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
+        let member = match &*name {
+            "query" | "operationName" => Value::String(text.into_owned()),
+            "variables" | "extensions" if text.is_empty() => continue,
+            "variables" | "extensions" => value::value(text.as_bytes(), &name)?,
+            _ => continue,
+        };
+        members.insert(async_graphql::Name::new(name), member);
+    }
+    Ok(value::from_value(Value::Object(members))?)
+}
+
+async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Request, Refusal> {
+    if !is_json(headers) {
+        return Err(Refusal::new(Code::UnsupportedMediaType, format!("The body must be {JSON} in UTF-8")));
+    }
+    let limit = edge.cx().config().limits.body_bytes;
+    let too_large = || Refusal::new(Code::PayloadTooLarge, format!("The body is over {limit} bytes"));
+    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if told.is_some_and(|bytes| bytes > limit as u64) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(told.unwrap_or(0)).unwrap_or(0));
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| Refusal::new(Code::BadUserInput, "The body ended early"))?;
+        if bytes.len() + part.len() > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(value::request(&bytes)?)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    media.eq_ignore_ascii_case(JSON)
+        && parts.all(|part| match part.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+fn tell(refusal: &Refusal, media: &'static str) -> HttpResponse {
+    let error = refused(refusal.code, refusal.message.clone(), refusal.field.clone());
+    let mut response = reply(refusal.status(), media, &Refused(&[error]));
+    if refusal.code == Code::MethodNotAllowed {
+        let allowed = if refusal.message.starts_with("A mutation") { "POST" } else { "GET, POST" };
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    }
+    response
+}
+
+/// An operation that was not executed: no `data` at all.
+fn request_error(errors: &[ServerError], media: &'static str) -> HttpResponse {
+    let status = if media == GRAPHQL { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    reply(status, media, &Refused(errors))
+}
+
+fn reply(status: StatusCode, media: &'static str, body: &impl Serialize) -> HttpResponse {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let kind = if media == GRAPHQL { "application/graphql-response+json; charset=utf-8" } else { JSON };
+            (status, [(header::CONTENT_TYPE, kind)], bytes).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "writing an answer");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A whole answer, errors first so that a reader of the text cannot miss them.
+pub struct Answer<'a>(pub &'a Response);
+
+impl Serialize for Answer<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if !self.0.errors.is_empty() {
+            map.serialize_entry("errors", &self.0.errors)?;
+        }
+        map.serialize_entry("data", &self.0.data)?;
+        if !self.0.extensions.is_empty() {
+            map.serialize_entry("extensions", &self.0.extensions)?;
+        }
+        map.end()
+    }
+}
+
+struct Refused<'a>(&'a [ServerError]);
+
+impl Serialize for Refused<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("errors", self.0)?;
+        map.end()
+    }
+}
