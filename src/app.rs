@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::index;
 use crate::service::Ctx;
 use crate::store::connect;
 use crate::store::connect::OpenError;
@@ -24,7 +25,8 @@ impl App {
     /// What [`connect::open`] says.
     pub async fn open(config: Config, clock: &Clock) -> Result<Self, OpenError> {
         let db = connect::open(&config.database, clock).await?;
-        Ok(Self { cx: Ctx::new(db, Arc::new(config), DEFAULT_TARGET) })
+        let index = index::open(&config, &db).await?;
+        Ok(Self { cx: Ctx::new(db, Arc::new(config), index, DEFAULT_TARGET) })
     }
 
     /// The context of the service functions.

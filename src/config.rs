@@ -1,5 +1,11 @@
 //! The configuration: one tree, typed, read once and passed down by value.
+//!
+//! The defaults are those of [`Config::default`]; [`settings`] is the one table of
+//! names, allowed values and help, and the only way from text to this tree.
 
+pub mod settings;
+
+use std::fmt;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -17,6 +23,39 @@ pub struct Config {
     pub sync: SyncConfig,
     /// What a request may ask for.
     pub limits: Limits,
+    /// What is written to the log.
+    pub log: LogConfig,
+}
+
+/// What is written to the log.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// `CORPUSD_LOG`: a level, or a filter by module.
+    pub filter: String,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Where and how to listen.
@@ -33,7 +72,7 @@ pub struct ServerConfig {
 }
 
 /// Where the rows are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DatabaseConfig {
     /// `DATABASE_URL`, in SQLAlchemy's or sqlx's spelling.
     pub url: String,
@@ -45,6 +84,20 @@ pub struct DatabaseConfig {
     pub acquire_timeout: Duration,
     /// `synchronous` of SQLite: FULL, or NORMAL (which may lose the last commits at a power cut).
     pub sqlite_full_sync: bool,
+}
+
+impl fmt::Debug for DatabaseConfig {
+    /// Without what may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, echo, pool_size, acquire_timeout, sqlite_full_sync } = self;
+        f.debug_struct("DatabaseConfig")
+            .field("url", &settings::redacted(url))
+            .field("echo", echo)
+            .field("pool_size", pool_size)
+            .field("acquire_timeout", acquire_timeout)
+            .field("sqlite_full_sync", sqlite_full_sync)
+            .finish()
+    }
 }
 
 /// Where the vectors go.
@@ -60,6 +113,19 @@ pub struct IndexConfig {
     pub dimension: Option<u32>,
     /// `CORPUSD_AUTO_EXPORT`: new embeddings go to the index without being exported by hand.
     pub auto_export: bool,
+    /// How Pinecone is reached; this version has no such target and refuses to start with a key.
+    pub pinecone: PineconeConfig,
+}
+
+/// How Pinecone is reached.
+#[derive(Debug, Clone)]
+pub struct PineconeConfig {
+    /// `PINECONE_API_KEY`
+    pub api_key: Option<Secret>,
+    /// `PINECONE_ENVIRONMENT`: the region of an index that has to be created.
+    pub environment: String,
+    /// `PINECONE_CONTROLLER_HOST`
+    pub controller_host: String,
 }
 
 /// How vectors are compared. A higher score is better on every metric.
@@ -155,7 +221,25 @@ impl Default for IndexConfig {
             metric: Metric::Cosine,
             dimension: None,
             auto_export: false,
+            pinecone: PineconeConfig::default(),
         }
+    }
+}
+
+impl Default for PineconeConfig {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            environment: "us-east-1".to_owned(),
+            controller_host: "https://api.pinecone.io".to_owned(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        // A migration's own lines are of interest only when one fails.
+        Self { filter: "info,sea_orm_migration=warn".to_owned() }
     }
 }
 

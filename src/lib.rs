@@ -12,7 +12,7 @@
 //! floor 3  service                 one function for each thing a caller can ask for
 //! floor 2  index                   vector targets
 //! floor 1  store                   SQL
-//! floor 0  entity config error clock json
+//! floor 0  entity config error clock json filter lexical text telemetry
 //! ```
 
 pub mod app;
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod entity;
 pub mod error;
+pub mod filter;
 pub mod graphql;
 pub mod index;
 pub mod json;
@@ -29,3 +30,4 @@ pub mod server;
 pub mod service;
 pub mod store;
 pub mod sync;
+pub mod telemetry;

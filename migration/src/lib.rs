@@ -27,13 +27,15 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Runs statements written with `{text}` (a bytewise-ordered string) and `{blob}` (bytes).
+/// Runs statements written with `{text}` (a bytewise-ordered string), `{blob}` (bytes) and `{key}` (a 64-bit key
+/// that is the row's own address where the database has such).
 async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), DbErr> {
     let postgres = manager.get_database_backend() == DbBackend::Postgres;
     let text = if postgres { "TEXT COLLATE \"C\"" } else { "TEXT" };
     let blob = if postgres { "BYTEA" } else { "BLOB" };
+    let key = if postgres { "BIGINT" } else { "INTEGER" };
     for statement in statements.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
-        let sql = statement.replace("{text}", text).replace("{blob}", blob);
+        let sql = statement.replace("{text}", text).replace("{blob}", blob).replace("{key}", key);
         manager.get_connection().execute_unprepared(&sql).await?;
     }
     Ok(())

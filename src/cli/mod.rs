@@ -1,1 +1,108 @@
-//! The command line: each command parses its arguments and calls one function.
+//! The command line: parse arguments, load the configuration, call one function.
+//!
+//! Answers go to standard output, everything else to standard error. Exit codes:
+//! 0 done, 1 failed, 2 wrong usage.
+
+mod args;
+mod serve;
+mod tasks;
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use crate::store::connect::OpenError;
+use crate::telemetry;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Something went wrong: exit code 1.
+    Failed(String),
+    /// The command cannot be meant like this: exit code 2.
+    Usage(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(text) | Self::Usage(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Failure {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<crate::error::Error> for Failure {
+    fn from(error: crate::error::Error) -> Self {
+        // The person at the terminal owns the database: the cause is theirs to see.
+        if let crate::error::Error::Internal(cause) = &error {
+            return Self::Failed(format!("{cause:#}"));
+        }
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the command of this process and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = match args::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(help_or_error) => {
+            // Help on a closed pipe has nobody to tell.
+            let _ = help_or_error.print();
+            return ExitCode::from(u8::try_from(help_or_error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::Failed(format!("no threads to run on: {error}"))),
+    };
+    let outcome = runtime.block_on(run(&matches));
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("corpusd: {failure}");
+    failure.code()
+}
+
+async fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((name, matches)) = matches.subcommand() else {
+        return Err(Failure::Usage("no command".to_owned()));
+    };
+    let config = args::config(matches)?;
+    telemetry::start(&config);
+    match name {
+        "serve" => serve::run(config).await,
+        "migrate" => tasks::migrate(&config).await,
+        other => Err(Failure::Usage(format!("no command {other}"))),
+    }
+}
+
+/// One line on standard output; a reader that went away is no failure.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}

@@ -4,11 +4,25 @@
 //! what it knows of a failure in [`IndexError`]; whether to try again is decided
 //! by the engine alone.
 
+pub mod local;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sea_orm::DbErr;
 
+use crate::config::Config;
 use crate::config::Metric;
+use crate::store::Db;
+
+/// The index that `config` names.
+///
+/// # Errors
+/// What the database says, where the index lives in it.
+pub async fn open(config: &Config, db: &Db) -> Result<Arc<dyn VectorIndex>, DbErr> {
+    Ok(Arc::new(local::LocalIndex::open(&config.index, db).await?))
+}
 
 /// One record: what the index holds under an id of a namespace.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,4 +178,9 @@ pub trait VectorIndex: Send + Sync + std::fmt::Debug {
 
     /// The newest sequence number that queries of the namespace see, when it has such numbers.
     fn visible_lsn<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, IndexResult<Option<i64>>>;
+
+    /// Clears away what nobody needs any more; gives how many records. To be called now and then.
+    fn maintain(&self) -> BoxFuture<'_, IndexResult<u64>> {
+        Box::pin(async { Ok(0) })
+    }
 }

@@ -22,14 +22,16 @@ use sea_orm::DatabaseConnection;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::index::VectorIndex;
 use crate::store::Db;
 use crate::store::Tx;
 
-/// What a service function needs: the database, the configuration, and where to note the revision it committed.
+/// What a service function needs: the database, the configuration, the index, and where to note the revision it committed.
 #[derive(Debug, Clone)]
 pub struct Ctx {
     db: Db,
     config: Arc<Config>,
+    index: Arc<dyn VectorIndex>,
     target_id: i64,
     committed: Arc<AtomicI64>,
 }
@@ -37,8 +39,8 @@ pub struct Ctx {
 impl Ctx {
     /// A context over `db`, whose mutations touch slots of the target `target_id`.
     #[must_use]
-    pub fn new(db: Db, config: Arc<Config>, target_id: i64) -> Self {
-        Self { db, config, target_id, committed: Arc::default() }
+    pub fn new(db: Db, config: Arc<Config>, index: Arc<dyn VectorIndex>, target_id: i64) -> Self {
+        Self { db, config, index, target_id, committed: Arc::default() }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -63,6 +65,12 @@ impl Ctx {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The vector index of the default target.
+    #[must_use]
+    pub fn index(&self) -> &Arc<dyn VectorIndex> {
+        &self.index
     }
 
     /// The default target.

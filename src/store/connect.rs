@@ -89,6 +89,9 @@ pub enum OpenError {
          copy it with `corpusd adopt --from URL --to URL` and serve the copy"
     )]
     Seed,
+    /// The tables of some other application are in it.
+    #[error("this database holds tables of another application and was left untouched; name an empty one")]
+    Foreign,
     /// The SQLite that was linked is too old.
     #[error("SQLite {0} can corrupt a WAL database: 3.51.3 or newer is required")]
     OldSqlite(String),
@@ -106,14 +109,12 @@ pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenErro
     let statements: Arc<Statements> = Arc::default();
     let (mut read, mut write) = match &location {
         Location::Sqlite(path) => {
-            refuse_seed_file(path)?;
+            refuse_foreign_file(path)?;
             sqlite(path, config).await?
         }
         Location::Postgres(url) => {
             let conn = postgres(url, config).await?;
-            if is_seed(&conn).await? {
-                return Err(OpenError::Seed);
-            }
+            refuse_foreign_schema(&conn).await?;
             (conn.clone(), conn)
         }
     };
@@ -128,6 +129,14 @@ pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenErro
         Location::Postgres(_) => Writer::Postgres(write),
     };
     Ok(Db::assemble(read, writer, clock.clone(), statements, seen))
+}
+
+/// Asks the database for an answer, any answer.
+///
+/// # Errors
+/// What the database says.
+pub async fn ping(conn: &impl ConnectionTrait) -> Result<(), DbErr> {
+    conn.execute_unprepared("SELECT 1").await.map(|_| ())
 }
 
 async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnection, DatabaseConnection), OpenError> {
@@ -174,35 +183,92 @@ fn conn_error(cause: sqlx::Error) -> OpenError {
     OpenError::Database(DbErr::Conn(sea_orm::RuntimeErr::SqlxError(cause.into())))
 }
 
-/// Looks into a SQLite file, without touching it, for the tables of the older application.
-fn refuse_seed_file(path: &Path) -> Result<(), OpenError> {
+/// Looks into a SQLite file, without touching it, for the tables of another application.
+fn refuse_foreign_file(path: &Path) -> Result<(), OpenError> {
     if !path.exists() {
         return Ok(());
     }
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let seed = rusqlite::Connection::open_with_flags(path, flags).and_then(|conn| {
-        conn.query_row("SELECT count(*) FROM pragma_table_info('documents') WHERE name = 'doc_metadata'", [], |row| {
-            row.get::<_, i64>(0)
-        })
-    });
-    match seed {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(OpenError::Seed),
-        Err(cause) => Err(OpenError::Database(DbErr::Custom(cause.to_string()))),
+    let look = || {
+        let conn = read_untouched(path)?;
+        let count = |query: &str| conn.query_row(query, [], |row| row.get::<_, i64>(0));
+        let seed = count("SELECT count(*) FROM pragma_table_info('documents') WHERE name = 'doc_metadata'")?;
+        let ours = count("SELECT count(*) FROM sqlite_schema WHERE name IN ('corpus_clock', 'corpusd_lease')")?;
+        let tables = count("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")?;
+        Ok((seed > 0, ours == 0 && tables > 0))
+    };
+    match look() {
+        Ok((true, _)) => Err(OpenError::Seed),
+        Ok((false, true)) => Err(OpenError::Foreign),
+        Ok((false, false)) => Ok(()),
+        Err(cause) => Err(conn_error_of(&cause)),
     }
 }
 
-async fn is_seed(conn: &DatabaseConnection) -> Result<bool, DbErr> {
+fn conn_error_of(cause: &rusqlite::Error) -> OpenError {
+    OpenError::Database(DbErr::Custom(cause.to_string()))
+}
+
+/// A SQLite connection that leaves nothing beside the file: no journal, no shared memory, no lock.
+///
+/// A file with a write-ahead log beside it is opened in the ordinary read-only way,
+/// because its newest rows are in that log.
+///
+/// # Errors
+/// What SQLite says.
+pub fn read_untouched(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-wal");
+    let mode = if Path::new(&beside).exists() { "mode=ro" } else { "mode=ro&immutable=1" };
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY
+        | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+    rusqlite::Connection::open_with_flags(format!("{uri}?{mode}"), flags)
+}
+
+/// Refuses a schema with tables of our names that are not ours.
+async fn refuse_foreign_schema(conn: &DatabaseConnection) -> Result<(), OpenError> {
     let mut sql = Sql::new(conn);
     sql.push(
         "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema() \
          AND table_name = 'documents' AND column_name = 'doc_metadata'",
     );
+    if sql.one(conn).await?.is_some() {
+        return Err(OpenError::Seed);
+    }
+    let ours = is_known(conn, "corpus_clock").await? || is_known(conn, "corpusd_lease").await?;
+    for table in ["documents", "chunks", "embeddings"] {
+        if !ours && is_known(conn, table).await? {
+            return Err(OpenError::Foreign);
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a table of that name.
+async fn is_known(conn: &DatabaseConnection, table: &str) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(conn);
+    if sql.is_postgres() {
+        sql.push("SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = ");
+    } else {
+        sql.push("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ");
+    }
+    sql.bind(table);
     Ok(sql.one(conn).await?.is_some())
 }
 
 /// Runs the migrations under a lease row, because sea-orm-migration takes no lock and replicas start together.
 async fn migrate(conn: &DatabaseConnection, clock: &Clock) -> Result<(), DbErr> {
+    // Nothing to do is the usual case, and takes no lease: a process killed while holding it makes the next one wait.
+    if is_known(conn, "seaql_migrations").await? && Migrator::get_pending_migrations(conn).await?.is_empty() {
+        return Ok(());
+    }
     // Two replicas may create the table at the same instant: the loser sees a unique violation and goes on.
     let made = conn
         .execute_unprepared("CREATE TABLE IF NOT EXISTS corpusd_lease (name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, until BIGINT NOT NULL)")

@@ -14,6 +14,7 @@ pub mod embeddings;
 pub mod graph;
 pub mod jobs;
 pub mod lists;
+pub mod local_records;
 pub mod log;
 pub mod slots;
 pub mod sql;

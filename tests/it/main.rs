@@ -4,6 +4,8 @@ mod architecture;
 mod dashboard;
 mod documents;
 mod graph;
+mod local_index;
+mod process;
 mod rest_documents;
 mod support;
 mod transport;

@@ -3,6 +3,10 @@
 //! SQLite in a temporary folder, or a fresh schema of `CORPUSD_TEST_DATABASE_URL`
 //! when that names a PostgreSQL server.
 
+#![expect(dead_code, reason = "test support grows ahead of its tests")]
+
+pub mod process;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Request;

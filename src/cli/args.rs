@@ -1,0 +1,158 @@
+//! The arguments: commands by hand, settings from their table.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Arg;
+use clap::ArgMatches;
+use clap::Command;
+
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::config::settings;
+use crate::config::settings::SETTINGS;
+use crate::config::settings::Setting;
+use crate::store::connect::Location;
+
+/// Settings of commands that only open the database.
+const DATABASE_ONLY: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG"];
+
+/// All commands.
+pub fn command() -> Command {
+    Command::new("corpusd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Keeps documents, chunks and embeddings, and a vector index provably in step with them")
+        .after_help(
+            "Every setting is read from its flag, else from its variable in the environment, else from `.env` in the \
+             current folder.\n`corpusd serve --help` lists all of them.\n\n\
+             Exit codes: 0 done, 1 failed, 2 wrong usage.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .propagate_version(true)
+        .subcommand(serve())
+        .subcommand(
+            Command::new("migrate")
+                .about("Brings the tables of the database up to date, and ends")
+                .args(flags(|setting| DATABASE_ONLY.contains(&setting.name))),
+        )
+}
+
+fn serve() -> Command {
+    let environment_only: Vec<String> = SETTINGS
+        .iter()
+        .filter(|setting| setting.flag().is_none())
+        .map(|setting| format!("  {}  {}", setting.name, setting.help))
+        .collect();
+    Command::new("serve")
+        .about("Serves GraphQL and REST until it is asked to stop")
+        .args(flags(|_| true))
+        .after_help(format!("Only in the environment or in `.env`:\n{}", environment_only.join("\n")))
+}
+
+/// The flags of the settings that `wanted` picks.
+fn flags(wanted: impl Fn(&Setting) -> bool) -> Vec<Arg> {
+    SETTINGS.iter().filter(|setting| wanted(setting)).filter_map(flag).collect()
+}
+
+fn flag(setting: &'static Setting) -> Option<Arg> {
+    let default = match setting.default_text() {
+        text if text.is_empty() => "not set".to_owned(),
+        text => text,
+    };
+    let arg = Arg::new(setting.name)
+        .long(setting.flag()?)
+        .help(format!("{}: {} [{}, default: {default}]", setting.help, setting.allowed, setting.name))
+        .help_heading(setting.group.title())
+        .value_name("VALUE")
+        .value_parser(clap::value_parser!(OsString))
+        .allow_negative_numbers(true);
+    // `--db-echo` alone says yes.
+    Some(if setting.is_switch() { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg })
+}
+
+/// The configuration of this process: flags over environment over `.env` over defaults.
+pub fn config(matches: &ArgMatches) -> Result<Config, Failure> {
+    let file = dot_env(Path::new(".env"))?;
+    let config = settings::read(|setting| {
+        let flag = matches.try_get_one::<OsString>(setting.name).ok().flatten().cloned();
+        flag.or_else(|| std::env::var_os(setting.name)).or_else(|| file.get(setting.name).cloned())
+    });
+    let config = config.map_err(|wrong| {
+        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        Failure::Usage(lines.join("\n         "))
+    })?;
+    check_url("DATABASE_URL", &config.database.url)?;
+    Ok(config)
+}
+
+/// Refuses a URL that names no database, without showing what may be a password.
+pub fn check_url(name: &str, url: &str) -> Result<(), Failure> {
+    Location::parse(url).map(|_| ()).map_err(|reason| {
+        let shown = settings::redacted(url);
+        Failure::Usage(format!("{name}: \"{shown}\" is not allowed: it {reason}, such as sqlite:///./asktemoc.db"))
+    })
+}
+
+/// The variables of a `.env` file, or none when there is no file.
+fn dot_env(path: &Path) -> Result<HashMap<String, OsString>, Failure> {
+    let lines = match dotenvy::from_path_iter(path) {
+        Ok(lines) => lines,
+        Err(error) if error.not_found() => return Ok(HashMap::new()),
+        Err(error) => return Err(Failure::Failed(format!(".env cannot be read: {error}"))),
+    };
+    let mut values = HashMap::new();
+    for (number, line) in lines.enumerate() {
+        // The line itself may hold a secret.
+        let (name, value) =
+            line.map_err(|_| Failure::Usage(format!(".env: entry {} is not of the form NAME=value", number + 1)))?;
+        values.insert(name, OsString::from(value));
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_is_in_the_help_of_serve_with_its_variable_and_its_default() {
+        let help = serve().render_long_help().to_string().replace('\n', " ");
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for setting in SETTINGS {
+            assert!(help.contains(setting.name), "{}", setting.name);
+            if setting.flag().is_some() {
+                let default = setting.default_text();
+                let default = if default.is_empty() { "not set" } else { &default };
+                assert!(help.contains(&format!("[{}, default: {default}]", setting.name)), "{}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_is_read_before_the_environment() {
+        let matches = serve().try_get_matches_from(["serve", "--port", "9", "--db-echo"]).unwrap();
+        let config = config(&matches).unwrap();
+        assert_eq!((config.server.port, config.database.echo), (9, true));
+    }
+
+    #[test]
+    fn the_env_file_is_read_and_a_broken_line_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "# comment\nCORPUSD_PORT=81\nexport DB_ECHO='true'\n").unwrap();
+        let values = dot_env(&path).unwrap();
+        assert_eq!(values.get("CORPUSD_PORT"), Some(&OsString::from("81")));
+        assert_eq!(values.get("DB_ECHO"), Some(&OsString::from("true")));
+        std::fs::write(&path, "PINECONE API_KEY=secret\n").unwrap();
+        let told = dot_env(&path).unwrap_err().to_string();
+        assert!(told.starts_with(".env: entry 1") && !told.contains("secret"), "{told}");
+        assert_eq!(dot_env(&folder.path().join("none")), Ok(HashMap::new()));
+    }
+}

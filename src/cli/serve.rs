@@ -1,0 +1,78 @@
+//! `corpusd serve`: listen, say where, and serve until a signal.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::app::App;
+use crate::cli::Failure;
+use crate::cli::say;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::settings;
+use crate::server;
+use crate::server::Ended;
+
+/// Serves until the process is asked to stop.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    settings::check_target(&config).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
+    let mut stop = signals()?;
+    // The address first: a second server on it must not touch the database.
+    let listener = listen(&config).await?;
+    let clock = Clock::system();
+    let app = tokio::select! {
+        app = App::open(config, &clock) => app?,
+        // Each step of a migration is a transaction: it is safe to go away in the middle.
+        _ = stop.recv() => return Ok(()),
+    };
+    announce_and_serve(app, listener, stop).await
+}
+
+/// The listener of the configured address.
+pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::new(config.server.host, config.server.port);
+    TcpListener::bind(address).await.map_err(|error| Failure::Failed(format!("cannot listen on {address}: {error}")))
+}
+
+/// Prints the one line that scripts wait for, and serves.
+pub async fn announce_and_serve(app: App, listener: TcpListener, stop: mpsc::Receiver<()>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot serve: {error}"));
+    say(&format!("listening on http://{}", listener.local_addr().map_err(failed)?));
+    match server::serve(app, listener, stop).await.map_err(failed)? {
+        Ended::Drained => Ok(()),
+        Ended::AtOnce => Err(Failure::Failed("stopped at once".to_owned())),
+    }
+}
+
+/// A message for each SIGTERM and SIGINT.
+#[expect(clippy::disallowed_methods, reason = "waits for signals until the process ends; nothing of it can be lost")]
+pub fn signals() -> Result<mpsc::Receiver<()>, Failure> {
+    let (sender, receiver) = mpsc::channel(4);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::SignalKind;
+        use tokio::signal::unix::signal;
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let mut signals =
+                signal(kind).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    if sender.send(()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if sender.send(()).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(receiver)
+}

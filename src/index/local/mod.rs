@@ -1,0 +1,282 @@
+//! The embedded index: records in the database, codes in memory.
+//!
+//! Writes go through the database alone; memory follows it by revision before
+//! every query, whoever wrote, so that several replicas see one index.
+
+pub mod metric;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use sea_orm::DbErr;
+
+use crate::config::IndexConfig;
+use crate::config::Metric;
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::index::IndexError;
+use crate::index::IndexErrorKind;
+use crate::index::IndexLimits;
+use crate::index::IndexResult;
+use crate::index::IndexStats;
+use crate::index::Match;
+use crate::index::VectorIndex;
+use crate::index::VectorQuery;
+use crate::index::VectorRecord;
+use crate::index::Written;
+use crate::json::Json;
+use crate::json::Literals;
+use crate::store::Db;
+use crate::store::local_records;
+use crate::store::local_records::NewRecord;
+use crate::store::vector;
+
+/// How long a tombstone is kept for replicas that have not seen it.
+const TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Tombstones of one transaction.
+const PRUNE: i64 = 1000;
+/// What one request may hold.
+const LIMITS: IndexLimits =
+    IndexLimits { upsert_records: 500, upsert_bytes: 16_000_000, delete_ids: 1000, metadata_bytes: 40_960 };
+
+/// The embedded index.
+#[derive(Debug)]
+pub struct LocalIndex {
+    db: Db,
+    metric: Metric,
+    /// As configured, else 0.
+    fixed: u32,
+    /// As far as is known; 0 until then.
+    dimension: AtomicU32,
+}
+
+impl LocalIndex {
+    /// The index in `db`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn open(config: &IndexConfig, db: &Db) -> Result<Self, DbErr> {
+        let index = Self {
+            db: db.clone(),
+            metric: config.metric,
+            fixed: config.dimension.unwrap_or(0),
+            dimension: AtomicU32::new(config.dimension.unwrap_or(0)),
+        };
+        let clock = local_records::clock(db.read()).await?;
+        index.learn(clock.dimension);
+        Ok(index)
+    }
+
+    /// Takes note of the dimension that the records have.
+    fn learn(&self, stored: Option<i32>) {
+        let dimension =
+            if self.fixed > 0 { self.fixed } else { stored.and_then(|d| u32::try_from(d).ok()).unwrap_or(0) };
+        self.dimension.store(dimension, Ordering::Relaxed);
+    }
+
+    async fn put(&self, namespace: &str, records: Vec<VectorRecord>) -> IndexResult<Written> {
+        let Some(first) = records.first() else { return Ok(Written::default()) };
+        let dimension = if self.fixed > 0 { self.fixed as usize } else { first.values.len() };
+        let mut rows = BTreeMap::new();
+        for record in records {
+            check(&record.values, dimension).map_err(|error| rejected(format!("{}: {error}", record.id)))?;
+            let row = NewRecord {
+                vector_id: record.id.clone(),
+                code: Vec::new(),
+                facets: Vec::new(),
+                metadata: record.metadata,
+                vector: vector::to_bytes(&record.values),
+            };
+            // Of one id twice in a request the last one counts.
+            rows.insert(record.id, row);
+        }
+        let stored = i32::try_from(dimension).map_err(|_| rejected("the vector is too long"))?;
+        let rows: Arc<Vec<NewRecord>> = Arc::new(rows.into_values().collect());
+        let namespace = namespace.to_owned();
+        let written = self.db.write(move |tx| {
+            let (rows, namespace) = (rows.clone(), namespace.clone());
+            async move { Ok(local_records::upsert(tx, &namespace, stored, &rows).await?) }.boxed()
+        });
+        if written.await.map_err(|error| failed(&error))?.value {
+            self.learn(Some(stored));
+            Ok(Written::default())
+        } else {
+            let known = local_records::clock(self.db.read()).await.map_err(read_failed)?.dimension;
+            self.learn(known);
+            let known = known.unwrap_or_default();
+            Err(rejected(format!("the vectors have {dimension} numbers, those of the index have {known}")))
+        }
+    }
+
+    async fn search(&self, query: VectorQuery) -> IndexResult<Vec<Match>> {
+        let clock = local_records::clock(self.db.read()).await.map_err(read_failed)?;
+        self.learn(clock.dimension);
+        let Some(dimension) = self.dimension() else { return Ok(Vec::new()) };
+        check(&query.vector, dimension as usize).map_err(rejected)?;
+        let filter = match &query.filter {
+            Some(json) => Filter::parse(&["filter"], json).map_err(|error| rejected(error.to_string()))?,
+            None => Filter::All(Vec::new()),
+        };
+        let changes = local_records::changes(self.db.read(), (0, 0), i64::MAX).await.map_err(read_failed)?;
+        let numbers: Vec<i64> = changes
+            .iter()
+            .filter(|change| change.content.is_some())
+            .filter(|change| query.namespace.as_ref().is_none_or(|name| *name == change.namespace))
+            .map(|change| change.number)
+            .collect();
+        let metadata = local_records::metadata(self.db.read(), &numbers).await.map_err(read_failed)?;
+        let mut metadata: HashMap<i64, String> = metadata.into_iter().collect();
+        let candidates = local_records::candidates(self.db.read(), &numbers).await.map_err(read_failed)?;
+        let matches = candidates.into_iter().filter_map(|candidate| {
+            let metadata = metadata.remove(&candidate.number)?;
+            let object = Json::parse(metadata.as_bytes(), Literals::Strict).ok()?;
+            filter.matches(&object).then(|| Match {
+                score: metric::score(self.metric, &query.vector, &vector::from_bytes(&candidate.vector)),
+                namespace: candidate.namespace,
+                id: candidate.vector_id,
+                metadata,
+            })
+        });
+        let mut matches: Vec<Match> = matches.collect();
+        matches.sort_by(|a, b| {
+            b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)).then_with(|| a.namespace.cmp(&b.namespace))
+        });
+        matches.truncate(query.top_k);
+        Ok(matches)
+    }
+}
+
+/// What a vector must be: of the index's dimension, finite, and not all zero.
+fn check(values: &[f32], dimension: usize) -> Result<(), String> {
+    if values.len() != dimension {
+        return Err(format!("the vector has {} numbers, those of the index have {dimension}", values.len()));
+    }
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err("the vector holds a number that is not finite".to_owned());
+    }
+    if values.iter().all(|value| *value == 0.0) {
+        return Err("the vector is all zero".to_owned());
+    }
+    Ok(())
+}
+
+fn rejected(detail: impl Into<String>) -> IndexError {
+    IndexError::new(IndexErrorKind::Rejected, detail)
+}
+
+/// A write that did not commit: the database is the index, so nothing was applied.
+fn failed(error: &Error) -> IndexError {
+    if let Error::Internal(cause) = error {
+        tracing::warn!(error = %cause, "the local index cannot write");
+    }
+    IndexError::new(IndexErrorKind::NotApplied, "the database does not take the write")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn read_failed(error: DbErr) -> IndexError {
+    tracing::warn!(%error, "the local index cannot read");
+    IndexError::new(IndexErrorKind::NotApplied, "the database does not answer")
+}
+
+impl VectorIndex for LocalIndex {
+    fn kind(&self) -> &'static str {
+        "local"
+    }
+
+    fn limits(&self) -> IndexLimits {
+        LIMITS
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn dimension(&self) -> Option<u32> {
+        Some(self.dimension.load(Ordering::Relaxed)).filter(|dimension| *dimension > 0)
+    }
+
+    fn upsert<'a>(&'a self, namespace: &'a str, records: Vec<VectorRecord>) -> BoxFuture<'a, IndexResult<Written>> {
+        self.put(namespace, records).boxed()
+    }
+
+    fn delete<'a>(&'a self, namespace: &'a str, ids: &'a [String]) -> BoxFuture<'a, IndexResult<Written>> {
+        let (namespace, ids) = (namespace.to_owned(), Arc::new(ids.to_vec()));
+        let written = self.db.write(move |tx| {
+            let (namespace, ids) = (namespace.clone(), ids.clone());
+            async move { Ok(local_records::delete(tx, &namespace, &ids).await?) }.boxed()
+        });
+        written.map(|outcome| outcome.map(|_| Written::default()).map_err(|error| failed(&error))).boxed()
+    }
+
+    fn query(&self, query: VectorQuery) -> BoxFuture<'_, IndexResult<Vec<Match>>> {
+        self.search(query).boxed()
+    }
+
+    fn fetch<'a>(&'a self, namespace: &'a str, ids: &'a [String]) -> BoxFuture<'a, IndexResult<Vec<VectorRecord>>> {
+        let read = async move {
+            let rows = local_records::fetch(self.db.read(), namespace, ids).await.map_err(read_failed)?;
+            let record = |(id, metadata, values): (_, _, Vec<u8>)| VectorRecord {
+                id,
+                values: vector::from_bytes(&values),
+                metadata,
+            };
+            Ok(rows.into_iter().map(record).collect())
+        };
+        read.boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        namespace: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, IndexResult<Vec<String>>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = async move {
+            local_records::list(self.db.read(), namespace, after.unwrap_or_default(), limit).await.map_err(read_failed)
+        };
+        read.boxed()
+    }
+
+    fn stats(&self) -> BoxFuture<'_, IndexResult<IndexStats>> {
+        let read = async move {
+            let counts = local_records::counts(self.db.read()).await.map_err(read_failed)?;
+            let clock = local_records::clock(self.db.read()).await.map_err(read_failed)?;
+            self.learn(clock.dimension);
+            Ok(IndexStats {
+                dimension: self.dimension().unwrap_or(0),
+                fullness: 0.0,
+                namespaces: counts.into_iter().map(|(name, count)| (name, count.unsigned_abs())).collect(),
+            })
+        };
+        read.boxed()
+    }
+
+    /// A write is visible once it is acknowledged: there are no such numbers.
+    fn visible_lsn<'a>(&'a self, _namespace: &'a str) -> BoxFuture<'a, IndexResult<Option<i64>>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn maintain(&self) -> BoxFuture<'_, IndexResult<u64>> {
+        let before = self.db.clock().now_ms() - i64::try_from(TOMBSTONE.as_millis()).unwrap_or(i64::MAX);
+        let work = async move {
+            let mut gone = 0;
+            loop {
+                let pruned =
+                    self.db.write(move |tx| async move { Ok(local_records::prune(tx, before, PRUNE).await?) }.boxed());
+                let pruned = pruned.await.map_err(|error| failed(&error))?.value;
+                gone += pruned;
+                if pruned < PRUNE.unsigned_abs() {
+                    return Ok(gone);
+                }
+            }
+        };
+        work.boxed()
+    }
+}

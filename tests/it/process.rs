@@ -1,0 +1,149 @@
+//! The real binary: what it prints, when it stops, with which exit code.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::database_url;
+use crate::support::process::Serving;
+use crate::support::process::corpusd;
+use crate::support::process::run;
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .expect("the folder is read")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn it_says_where_it_listens_is_healthy_and_ends_well_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::serve(folder.path(), &database_url(&folder).await).await;
+    assert!(serving.address.starts_with("http://127.0.0.1:"), "{}", serving.address);
+    assert_eq!(serving.get("/health/live").await, (200, r#"{"status":"live"}"#.to_owned()));
+    assert_eq!(serving.get("/health/ready").await, (200, r#"{"status":"ready"}"#.to_owned()));
+    assert_eq!(serving.stop().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn with_nothing_set_it_makes_the_documented_file_in_the_current_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = corpusd(folder.path(), &["serve"]);
+    command.env("CORPUSD_PORT", "0");
+    let serving = Serving::start(command).await;
+    assert!(names(folder.path()).contains(&"asktemoc.db".to_owned()));
+    assert_eq!(serving.stop().await.code(), Some(0));
+    assert!(!names(folder.path()).iter().any(|name| name.ends_with("-wal")), "{:?}", names(folder.path()));
+}
+
+#[tokio::test]
+async fn wrong_usage_ends_with_2_and_help_with_0() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [&["no-such-command"][..], &[], &["serve", "--no-such-flag"], &["serve", "--port", "abc"]] {
+        let output = run(folder.path(), args).await;
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["migrate", "--version"]] {
+        let output = run(folder.path(), args).await;
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn wrong_values_are_all_named_and_no_secret_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "DB_ECHO=perhaps\nCORPUSD_PORT=70000\n").unwrap();
+    let mut command = corpusd(folder.path(), &["serve", "--metric", "manhattan"]);
+    command.env("CORPUSD_PORT", "abc");
+    let output = command.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    for line in [
+        "CORPUSD_PORT: \"abc\" is not allowed: a whole number from 0 to 65535",
+        "DB_ECHO: \"perhaps\" is not allowed: true or false",
+        "CORPUSD_METRIC: \"manhattan\" is not allowed: cosine, dotproduct or euclidean",
+    ] {
+        assert!(told(&output).contains(line), "{}", told(&output));
+    }
+    std::fs::remove_file(folder.path().join(".env")).unwrap();
+    for (name, value, told_of) in [
+        ("PINECONE_API_KEY", "pcsk_secret", "the Pinecone target is not part of this version yet"),
+        ("DATABASE_URL", "mysql://user:pcsk_secret@host/db", "mysql://***"),
+        ("DATABASE_URL", "user:pcsk_secret@host/db", "***"),
+    ] {
+        let output = corpusd(folder.path(), &["serve"]).env(name, value).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(told(&output).contains(&format!("{name}: \"")) && told(&output).contains(told_of), "{}", told(&output));
+        assert!(!told(&output).contains("pcsk_secret"));
+    }
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_ends_it_with_1_and_without_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "postgresql://somebody:pcsk_secret@127.0.0.1:1/db";
+    let output = run(folder.path(), &["serve", "--port", "0", "--pool-timeout-s", "1", "--database-url", url]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("the database cannot be opened"), "{}", told(&output));
+    assert!(!told(&output).contains("pcsk_secret"));
+}
+
+#[tokio::test]
+async fn a_database_of_the_older_application_is_refused_untouched() {
+    for name in ["seed-asktemoc.db", "seed-asktemoc-odd.db"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("asktemoc.db");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        std::fs::copy(&fixture, &file).unwrap();
+        for command in ["serve", "migrate"] {
+            let output = run(folder.path(), &[command]).await;
+            assert_eq!(output.status.code(), Some(1));
+            assert!(told(&output).contains("corpusd adopt --from"), "{}", told(&output));
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(&fixture).unwrap());
+        assert_eq!(names(folder.path()), ["asktemoc.db"]);
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_another_application_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("asktemoc.db");
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE albums (id INTEGER)").unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let output = run(folder.path(), &["serve"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("another application"), "{}", told(&output));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    assert_eq!(names(folder.path()), ["asktemoc.db"]);
+}
+
+#[tokio::test]
+async fn a_taken_port_ends_it_with_1_before_the_database_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(folder.path(), &["serve", "--port", &port]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("cannot listen on"), "{}", told(&output));
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn migrate_brings_the_tables_and_does_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(&folder).await;
+    for _ in 0..2 {
+        let output = run(folder.path(), &["migrate", "--database-url", &url]).await;
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
+}

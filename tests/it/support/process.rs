@@ -1,0 +1,75 @@
+//! The real binary in a folder of its own.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::process::Output;
+use std::process::Stdio;
+
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::BufReader;
+use tokio::process::Child;
+use tokio::process::Command;
+
+/// The binary, in `folder`, without any setting of the machine it runs on; killed when forgotten.
+pub fn corpusd(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corpusd"));
+    command.args(args).current_dir(folder).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs it to its end.
+pub async fn run(folder: &Path, args: &[&str]) -> Output {
+    corpusd(folder, args).output().await.expect("the binary runs")
+}
+
+/// A server that said where it listens.
+pub struct Serving {
+    pub child: Child,
+    /// `http://127.0.0.1:PORT`
+    pub address: String,
+    /// What it printed before that.
+    pub printed: Vec<String>,
+}
+
+impl Serving {
+    /// Starts `command` and waits for its listening line.
+    pub async fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut printed = Vec::new();
+        while let Some(line) = lines.next_line().await.expect("UTF-8") {
+            if let Some(address) = line.strip_prefix("listening on ") {
+                return Self { child, address: address.to_owned(), printed };
+            }
+            printed.push(line);
+        }
+        let mut told = String::new();
+        child.stderr.take().expect("a pipe").read_to_string(&mut told).await.expect("UTF-8");
+        panic!("it ended before it listened: {told}");
+    }
+
+    /// `corpusd serve` on a free port over the database `url`.
+    pub async fn serve(folder: &Path, url: &str) -> Self {
+        Self::start(corpusd(folder, &["serve", "--port", "0", "--database-url", url])).await
+    }
+
+    /// The status and body of a GET.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("{}{path}", self.address)).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// Sends SIGTERM, as a process supervisor does.
+    pub async fn terminate(&self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub async fn stop(mut self) -> ExitStatus {
+        self.terminate().await;
+        self.child.wait().await.expect("it ends")
+    }
+}
