@@ -139,6 +139,15 @@ impl Filter {
         }
     }
 
+    /// Whether it looks at the field `name`.
+    #[must_use]
+    pub fn mentions(&self, name: &str) -> bool {
+        match self {
+            Self::All(filters) | Self::Any(filters) => filters.iter().any(|filter| filter.mentions(name)),
+            Self::Field { name: own, .. } => own == name,
+        }
+    }
+
     /// This and that; what is always true is left out.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -14,6 +14,7 @@ use sea_orm::DbErr;
 
 use crate::config::Config;
 use crate::config::Metric;
+use crate::filter::Filter;
 use crate::store::Db;
 
 /// The index that `config` names.
@@ -51,8 +52,8 @@ pub struct VectorQuery {
     pub vector: Vec<f32>,
     /// How many matches at most.
     pub top_k: usize,
-    /// A condition on metadata (`$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or`) as JSON text, checked before.
-    pub filter: Option<crate::json::Json>,
+    /// A condition on metadata, resolved before scoring.
+    pub filter: Option<Filter>,
 }
 
 /// One match, best first. A higher score is better on every metric.

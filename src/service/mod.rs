@@ -12,6 +12,8 @@ pub mod jobs;
 pub mod lists;
 pub mod namespaces;
 pub mod rules;
+pub mod search;
+pub mod snippet;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;

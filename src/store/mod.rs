@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod lists;
 pub mod local_records;
 pub mod log;
+pub mod search;
 pub mod slots;
 pub mod sql;
 pub mod stats;
