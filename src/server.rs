@@ -102,6 +102,7 @@ pub async fn serve(app: App, listener: TcpListener, mut stop: mpsc::Receiver<()>
     tracing::info!("stopping: finishing what is under way");
     draining.0.store(true, Ordering::SeqCst);
     closing.cancel();
+    app.cx().events().close();
     let wind_down = async {
         if tokio::time::timeout(app.cx().config().server.grace, &mut serving).await.is_err() {
             tracing::warn!("some requests did not end within the grace time and are given up");

@@ -100,8 +100,10 @@ impl Connection {
         let mut heard = opened;
         let mut ready = false;
         let mut ping = tokio::time::interval_at(opened + PING, PING);
+        let edge = self.edge.clone();
         loop {
             tokio::select! {
+                () = edge.cx().events().closed() => return Err(close(1001, "The server is stopping")),
                 message = self.socket.recv() => {
                     heard = Instant::now();
                     match message {

@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod documents;
 pub mod duplicate;
 pub mod embeddings;
+pub mod events;
 pub mod jobs;
 pub mod lists;
 pub mod namespaces;
@@ -25,6 +26,7 @@ use sea_orm::DatabaseConnection;
 use crate::config::Config;
 use crate::error::Result;
 use crate::index::VectorIndex;
+use crate::service::events::Events;
 use crate::store::Db;
 use crate::store::Tx;
 
@@ -36,13 +38,14 @@ pub struct Ctx {
     index: Arc<dyn VectorIndex>,
     target_id: i64,
     committed: Arc<AtomicI64>,
+    events: Arc<Events>,
 }
 
 impl Ctx {
     /// A context over `db`, whose mutations touch slots of the target `target_id`.
     #[must_use]
     pub fn new(db: Db, config: Arc<Config>, index: Arc<dyn VectorIndex>, target_id: i64) -> Self {
-        Self { db, config, index, target_id, committed: Arc::default() }
+        Self { db, config, index, target_id, committed: Arc::default(), events: Arc::default() }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -73,6 +76,12 @@ impl Ctx {
     #[must_use]
     pub fn index(&self) -> &Arc<dyn VectorIndex> {
         &self.index
+    }
+
+    /// What followers share.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The default target.

@@ -3,6 +3,8 @@
 //! A job is changed only under its row lock and together with the event that tells
 //! of it, so that the numbers of events are dense and in the order of the commits.
 
+use std::collections::HashMap;
+
 use sea_orm::ActiveModelTrait;
 use sea_orm::ColumnTrait;
 use sea_orm::ConnectionTrait;
@@ -290,6 +292,16 @@ pub async fn events_after(
             })
         })
         .collect()
+}
+
+/// The number of the newest event of each of these jobs.
+///
+/// # Errors
+/// What the database says.
+pub async fn numbers(conn: &impl ConnectionTrait, ids: &[String]) -> Result<HashMap<String, i64>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT id, event_seq FROM sync_jobs WHERE ").is_any("id", ids);
+    sql.all(conn).await?.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
 /// Names the slots of a job whose scope is a list.
