@@ -1,5 +1,6 @@
 //! Documents: create, read, change, delete, restore.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::config::Limits;
@@ -11,10 +12,14 @@ use crate::service::Ctx;
 use crate::service::Delete;
 use crate::service::MetadataMode;
 use crate::service::Patch;
+use crate::service::chunks;
+use crate::service::chunks::Batch;
 use crate::service::chunks::NewChunk;
+use crate::service::ids::Claims;
 use crate::service::rules;
 use crate::service::rules::Check;
 use crate::store;
+use crate::store::Tx;
 use crate::store::log::Change;
 use crate::store::log::ChangeKind;
 use crate::store::slots::Extent;
@@ -58,36 +63,79 @@ pub struct DocumentPatch {
 }
 
 impl NewDocument {
-    fn check(&self, limits: &Limits) -> Check {
-        let mut check = Check::default();
-        check.that("title", rules::title(&self.title));
+    fn check(&self, limits: &Limits) -> (Check, Claims) {
+        let (mut check, mut claims) = (Check::default(), Claims::default());
         if let Some(id) = &self.id {
             check.that("id", rules::id(id));
+            claims.id("id", id);
         }
         if let Some(namespace) = &self.namespace {
             check.that("namespace", rules::namespace(namespace));
         }
+        check.that("title", rules::title(&self.title));
         if let Some(source) = &self.source {
             check.that("source", rules::source(source));
         }
         if let Some(metadata) = &self.metadata {
             check.that("metadata", rules::metadata(metadata, limits));
         }
-        check
+        let (below, ids) = chunks::check_all(&self.chunks, limits);
+        check.errors.extend(below.errors);
+        claims.extend(ids);
+        check.errors.extend(claims.repeated());
+        (check, claims)
     }
 }
 
-/// Creates a document.
+impl DocumentPatch {
+    fn check(&self, limits: &Limits) -> Check {
+        let mut check = Check::default();
+        check.patch("namespace", &self.namespace, |namespace| rules::namespace(namespace));
+        check.patch("title", &self.title, |title| rules::title(title));
+        if let Patch::Set(source) = &self.source {
+            check.that("source", rules::source(source));
+        }
+        if let Patch::Set(metadata) = &self.metadata {
+            check.that("metadata", rules::metadata(metadata, limits));
+        }
+        check
+    }
+
+    /// The row after the patch.
+    fn apply(&self, row: &document::Model, limits: &Limits) -> Result<document::Model> {
+        let mut next = row.clone();
+        if let Patch::Set(namespace) = &self.namespace {
+            next.namespace.clone_from(namespace);
+        }
+        if let Patch::Set(title) = &self.title {
+            next.title.clone_from(title);
+            next.title_folded = fold(title);
+        }
+        if self.source != Patch::Keep {
+            next.source = self.source.clone().over(None);
+            next.source_folded = fold(next.source.as_deref().unwrap_or_default());
+        }
+        next.metadata = rules::patched_metadata(row.metadata.as_ref(), &self.metadata, self.metadata_mode, limits)?;
+        Ok(next)
+    }
+}
+
+/// Creates a document with its chunks and their embeddings, all or nothing.
 ///
 /// # Errors
-/// [`Error::Invalid`]; [`Error::Conflict`] when the id is taken.
-pub async fn create(cx: &Ctx, new: NewDocument) -> Result<document::Model> {
-    let new = Arc::new(new.check(&cx.config().limits).finish(new)?);
-    let namespace = new.namespace.clone().unwrap_or_else(|| cx.config().index.namespace.clone());
-    let id = new.id.clone().unwrap_or_else(|| cx.db().clock().new_id());
+/// [`Error::Invalid`]; [`Error::Conflict`] when an id or a vector id is taken.
+pub async fn create(cx: &Ctx, mut new: NewDocument) -> Result<document::Model> {
+    let (check, claims) = new.check(&cx.config().limits);
+    check.finish(())?;
+    let batch = Batch::new(cx.db().clock(), std::mem::take(&mut new.chunks), !cx.config().index.auto_export);
+    let id = new.id.take().unwrap_or_else(|| cx.db().clock().new_id());
+    let namespace = new.namespace.take().unwrap_or_else(|| cx.config().index.namespace.clone());
+    let (command, target) = (Arc::new((new, batch, claims)), cx.target_id());
     cx.write(move |tx| {
-        let (new, id, namespace) = (new.clone(), id.clone(), namespace.clone());
+        let (command, id, namespace) = (command.clone(), id.clone(), namespace.clone());
         Box::pin(async move {
+            let (new, batch, claims) = &*command;
+            claims.check(tx, None).await?;
             let row = document::Model {
                 title_folded: fold(&new.title),
                 source_folded: fold(new.source.as_deref().unwrap_or_default()),
@@ -103,7 +151,8 @@ pub async fn create(cx: &Ctx, new: NewDocument) -> Result<document::Model> {
             };
             store::documents::insert(tx, &row)
                 .await
-                .map_err(|error| store::constraint(error, "id is taken", (WHAT, &row.id)))?;
+                .map_err(|error| store::constraint(error, "id: already taken", (WHAT, &row.id)))?;
+            batch.insert(tx, target, &row.id, None).await?;
             tx.record(Change::new(ChangeKind::DocumentCreated, &row.id, &row.id));
             Ok(row)
         })
@@ -120,35 +169,10 @@ pub async fn get(cx: &Ctx, id: &str) -> Result<document::Model> {
     store::documents::find(cx.read(), id).await?.ok_or_else(|| Error::not_found(WHAT, id))
 }
 
-/// Deletes a document; soft-deleting it again changes nothing.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub async fn delete(cx: &Ctx, id: &str, mode: Delete) -> Result<()> {
-    let (id, target) = (id.to_owned(), cx.target_id());
-    cx.write(move |tx| {
-        let id = id.clone();
-        Box::pin(async move {
-            let row = store::documents::lock(tx, &id).await?.ok_or_else(|| Error::not_found(WHAT, &id))?;
-            match (mode, row.deleted_at) {
-                (Delete::Soft, Some(_)) => return Ok(()),
-                (Delete::Soft, None) => {
-                    let row = document::Model {
-                        deleted_at: Some(tx.now_us()),
-                        updated_at: tx.now_us(),
-                        revision: row.revision + 1,
-                        ..row
-                    };
-                    store::documents::update(tx, &row).await?;
-                }
-                (Delete::Hard, _) => store::documents::delete(tx, &id).await?,
-            }
-            store::slots::touch(tx, target, &id, Extent::Document).await?;
-            tx.record(Change::new(ChangeKind::DocumentDeleted, &id, &id));
-            Ok(())
-        })
-    })
-    .await
+/// Locks a live document: the first step of every change of it or below it.
+pub(super) async fn lock_live(tx: &Tx, id: &str) -> Result<document::Model> {
+    let row = store::documents::lock(tx, id).await?.filter(|row| row.deleted_at.is_none());
+    row.ok_or_else(|| Error::not_found(WHAT, id))
 }
 
 /// Changes a document; a patch that changes nothing is no change.
@@ -156,8 +180,40 @@ pub async fn delete(cx: &Ctx, id: &str, mode: Delete) -> Result<()> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::Invalid`], [`Error::Conflict`] when it is at another revision.
 pub async fn update(cx: &Ctx, id: &str, patch: DocumentPatch) -> Result<document::Model> {
-    let _ = (id, patch);
-    cx.write(|_| Box::pin(async { Err(Error::internal(anyhow::anyhow!("not built yet"))) })).await
+    rules::known(id, WHAT)?;
+    let limits = cx.config().limits.clone();
+    patch.check(&limits).finish(())?;
+    let (command, id, target) = (Arc::new((patch, limits)), id.to_owned(), cx.target_id());
+    cx.write(move |tx| {
+        let (command, id) = (command.clone(), id.clone());
+        Box::pin(async move {
+            let (patch, limits) = &*command;
+            let row = lock_live(tx, &id).await?;
+            if let Some(expected) = patch.if_revision.filter(|expected| *expected != row.revision) {
+                let now = row.revision;
+                return Err(Error::conflict(format!("if_revision: is {expected}, but the document is at {now}")));
+            }
+            let next = patch.apply(&row, limits)?;
+            if next == row {
+                return Ok(row);
+            }
+            let next = document::Model { revision: row.revision + 1, updated_at: tx.now_us(), ..next };
+            store::documents::update(tx, &next).await?;
+            store::slots::touch(tx, target, &id, Extent::Document).await?;
+            tx.record(Change::new(ChangeKind::DocumentUpdated, &id, &id));
+            Ok(next)
+        })
+    })
+    .await
+}
+
+/// Deletes a document; soft-deleting it again changes nothing.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn delete(cx: &Ctx, id: &str, mode: Delete) -> Result<()> {
+    let outcomes = delete_many(cx, vec![id.to_owned()], mode).await?;
+    outcomes.into_iter().find_map(|(_, error)| error).map_or(Ok(()), Err)
 }
 
 /// Deletes documents, each with an outcome of its own: in request order, an id given twice once.
@@ -165,8 +221,39 @@ pub async fn update(cx: &Ctx, id: &str, patch: DocumentPatch) -> Result<document
 /// # Errors
 /// [`Error::Invalid`] when there are too many.
 pub async fn delete_many(cx: &Ctx, ids: Vec<String>, mode: Delete) -> Result<Vec<(String, Option<Error>)>> {
-    let _ = (ids, mode);
-    cx.write(|_| Box::pin(async { Err(Error::internal(anyhow::anyhow!("not built yet"))) })).await
+    rules::batch(ids.len(), &cx.config().limits).map_err(|rule| Error::invalid("ids", rule))?;
+    let mut seen = HashSet::new();
+    let ids: Vec<String> = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ids, target) = (Arc::new(ids), cx.target_id());
+    cx.write(move |tx| {
+        let ids = ids.clone();
+        Box::pin(async move {
+            let rows = store::documents::lock_many(tx, &ids).await?;
+            let known: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+            let changed: HashSet<&str> = rows
+                .iter()
+                .filter(|row| mode == Delete::Hard || row.deleted_at.is_none())
+                .map(|row| row.id.as_str())
+                .collect();
+            if !changed.is_empty() {
+                let in_order: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+                match mode {
+                    Delete::Soft => store::documents::soft_delete_many(tx, &in_order).await?,
+                    Delete::Hard => store::documents::delete_many(tx, &in_order).await?,
+                }
+            }
+            for id in ids.iter().filter(|id| changed.contains(id.as_str())) {
+                store::slots::touch(tx, target, id, Extent::Document).await?;
+                tx.record(Change::new(ChangeKind::DocumentDeleted, id, id));
+            }
+            let outcome = |id: &String| (!known.contains(id.as_str())).then(|| Error::not_found(WHAT, id));
+            Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+        })
+    })
+    .await
 }
 
 /// Takes a soft delete back; a live document stays as it is.
@@ -174,6 +261,21 @@ pub async fn delete_many(cx: &Ctx, ids: Vec<String>, mode: Delete) -> Result<Vec
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn restore(cx: &Ctx, id: &str) -> Result<document::Model> {
-    let _ = id;
-    cx.write(|_| Box::pin(async { Err(Error::internal(anyhow::anyhow!("not built yet"))) })).await
+    rules::known(id, WHAT)?;
+    let (id, target) = (id.to_owned(), cx.target_id());
+    cx.write(move |tx| {
+        let id = id.clone();
+        Box::pin(async move {
+            let row = store::documents::lock(tx, &id).await?.ok_or_else(|| Error::not_found(WHAT, &id))?;
+            if row.deleted_at.is_none() {
+                return Ok(row);
+            }
+            let next = document::Model { deleted_at: None, updated_at: tx.now_us(), revision: row.revision + 1, ..row };
+            store::documents::update(tx, &next).await?;
+            store::slots::touch(tx, target, &id, Extent::Document).await?;
+            tx.record(Change::new(ChangeKind::DocumentRestored, &id, &id));
+            Ok(next)
+        })
+    })
+    .await
 }

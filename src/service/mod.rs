@@ -9,6 +9,7 @@ pub mod documents;
 pub mod duplicate;
 pub mod embeddings;
 pub mod events;
+mod ids;
 pub mod jobs;
 pub mod lists;
 pub mod namespaces;
@@ -123,6 +124,18 @@ pub enum Patch<T> {
     Clear,
     /// Sets it.
     Set(T),
+}
+
+impl<T> Patch<T> {
+    /// The field after the patch.
+    #[must_use]
+    pub fn over(self, stored: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => stored,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
 }
 
 /// How a row is deleted.

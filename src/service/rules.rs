@@ -3,10 +3,14 @@
 //! A rule takes the value and gives the broken [`Rule`], if any. Lengths are in
 //! characters where the contract says so (Pydantic counts characters), sizes in bytes.
 
+use std::collections::HashMap;
+
 use crate::config::Limits;
 use crate::error::FieldError;
 use crate::error::Rule;
 use crate::json::Json;
+use crate::service::MetadataMode;
+use crate::service::Patch;
 
 /// The greatest chunk index: what fits GraphQL's `Int`.
 pub const MAX_CHUNK_INDEX: i64 = i32::MAX as i64;
@@ -25,6 +29,15 @@ impl Check {
             self.errors.push(FieldError::new(field, rule));
         }
         self
+    }
+
+    /// Notes the outcome of a rule about a patch of `field`, which cannot be cleared.
+    pub fn patch<T>(&mut self, field: &str, patch: &Patch<T>, rule: impl Fn(&T) -> Result<(), Rule>) -> &mut Self {
+        match patch {
+            Patch::Keep => self,
+            Patch::Clear => self.that(field, sentence("cannot be cleared")),
+            Patch::Set(value) => self.that(field, rule(value)),
+        }
     }
 
     /// Notes the outcome of a command that is item `index` of the list `field`.
@@ -65,6 +78,17 @@ fn characters(text: &str, min: u64, max: u64) -> Result<(), Rule> {
         return Err(Rule::StringTooShort(min));
     }
     if length > max { Err(Rule::StringTooLong(max)) } else { no_nul(text) }
+}
+
+/// The items of one list of a command.
+///
+/// # Errors
+/// The broken rule.
+pub const fn batch(items: usize, limits: &Limits) -> Result<(), Rule> {
+    if items > limits.batch {
+        return Err(Rule::TooLong { max: limits.batch as u64, actual: items as u64 });
+    }
+    Ok(())
 }
 
 /// A title: 1 to 255 characters.
@@ -181,26 +205,65 @@ pub fn metadata(value: &Json, limits: &Limits) -> Result<(), Rule> {
             return sentence("keys starting with _cd_ or $ are reserved");
         }
     }
-    if value.to_string().len() > limits.metadata_bytes {
-        return sentence(format!("must not be larger than {} bytes", limits.metadata_bytes));
-    }
-    plain_strings(value)
+    storable(value)?;
+    metadata_size(&value.to_string(), limits)
 }
 
-/// No U+0000 in any string, no `$serde_json::` key at any depth (async-graphql would read it as raw JSON).
-fn plain_strings(value: &Json) -> Result<(), Rule> {
+/// Metadata as text: of the configured size at most.
+///
+/// # Errors
+/// The broken rule.
+fn metadata_size(text: &str, limits: &Limits) -> Result<(), Rule> {
+    if text.len() > limits.metadata_bytes {
+        return sentence(format!("must not be larger than {} bytes", limits.metadata_bytes));
+    }
+    Ok(())
+}
+
+/// No U+0000 in any string, no number that is not finite (as f64), and no `$serde_json::` key at any depth
+/// (async-graphql would read it as raw JSON).
+fn storable(value: &Json) -> Result<(), Rule> {
     match value {
-        Json::Null | Json::Bool(_) | Json::Number(_) => Ok(()),
+        Json::Null | Json::Bool(_) => Ok(()),
+        Json::Number(digits) => {
+            if digits.parse::<f64>().is_ok_and(f64::is_finite) {
+                Ok(())
+            } else {
+                Err(Rule::FiniteNumber)
+            }
+        }
         Json::String(text) => no_nul(text),
-        Json::Array(items) => items.iter().try_for_each(plain_strings),
+        Json::Array(items) => items.iter().try_for_each(storable),
         Json::Object(entries) => entries.iter().try_for_each(|(key, value)| {
             if key.starts_with("$serde_json::") {
                 return sentence("keys starting with $serde_json:: are reserved");
             }
             no_nul(key)?;
-            plain_strings(value)
+            storable(value)
         }),
     }
+}
+
+/// Stored metadata after a patch; its size is that of the result, unless nothing changes.
+///
+/// # Errors
+/// [`crate::error::Error::Invalid`] when the result is too large.
+pub fn patched_metadata(
+    stored: Option<&String>,
+    patch: &Patch<Json>,
+    mode: MetadataMode,
+    limits: &Limits,
+) -> crate::error::Result<Option<String>> {
+    let text = match (patch, mode) {
+        (Patch::Keep, _) => return Ok(stored.cloned()),
+        (Patch::Clear, _) => "{}".to_owned(),
+        (Patch::Set(given), MetadataMode::Replace) => given.to_string(),
+        (Patch::Set(given), MetadataMode::Merge) => merge_metadata(stored.map(String::as_str), given).to_string(),
+    };
+    if stored != Some(&text) {
+        metadata_size(&text, limits).map_err(|rule| crate::error::Error::invalid("metadata", rule))?;
+    }
+    Ok(Some(text))
 }
 
 /// `given` over `stored` key by key; stored keys keep their places, new ones follow.
@@ -209,9 +272,11 @@ pub fn merge_metadata(stored: Option<&str>, given: &Json) -> Json {
     let stored = stored.and_then(|text| Json::parse(text.as_bytes(), crate::json::Literals::Python).ok());
     match (stored, given) {
         (Some(Json::Object(mut entries)), Json::Object(given)) => {
+            let places: HashMap<String, usize> =
+                entries.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
             for (key, value) in given {
-                match entries.iter_mut().find(|(name, _)| name == key) {
-                    Some(entry) => entry.1 = value.clone(),
+                match places.get(key) {
+                    Some(&place) => entries[place].1 = value.clone(),
                     None => entries.push((key.clone(), value.clone())),
                 }
             }

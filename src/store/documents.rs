@@ -5,6 +5,7 @@ use sea_orm::ColumnTrait;
 use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::EntityTrait;
+use sea_orm::FromQueryResult;
 use sea_orm::IntoActiveModel;
 use sea_orm::QueryFilter;
 use sea_orm::QuerySelect;
@@ -55,6 +56,23 @@ pub async fn lock(tx: &Tx, id: &str) -> Result<Option<Model>, DbErr> {
     if Sql::new(tx).is_postgres() { find.lock_exclusive().one(tx).await } else { find.one(tx).await }
 }
 
+/// Locks the documents of these ids, deleted or not, in the order of their ids, and reads them.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock_many<S: AsRef<str>>(tx: &Tx, ids: &[S]) -> Result<Vec<Model>, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push(
+        "SELECT id, namespace, title, source, metadata, revision, created_at, updated_at, deleted_at, title_folded, \
+         source_folded FROM documents WHERE ",
+    );
+    sql.is_any("id", ids).push(" ORDER BY id");
+    if sql.is_postgres() {
+        sql.push(" FOR UPDATE");
+    }
+    sql.all(tx).await?.iter().map(|row| Model::from_query_result(row, "")).collect()
+}
+
 /// Inserts a row.
 ///
 /// # Errors
@@ -75,22 +93,36 @@ pub async fn update(tx: &Tx, row: &Model) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Raises the revision: something below the document changed.
+/// Raises the revisions: something below the documents changed.
 ///
 /// # Errors
 /// What the database says.
-pub async fn bump(tx: &Tx, id: &str) -> Result<(), DbErr> {
+pub async fn bump<S: AsRef<str>>(tx: &Tx, ids: &[S]) -> Result<(), DbErr> {
     let mut sql = Sql::new(tx);
-    sql.push("UPDATE documents SET revision = revision + 1 WHERE id = ").bind(id);
+    sql.push("UPDATE documents SET revision = revision + 1 WHERE ").is_any("id", ids);
     sql.run(tx).await?;
     Ok(())
 }
 
-/// Deletes the row and, by cascade, everything below it.
+/// Soft-deletes documents that were locked.
 ///
 /// # Errors
 /// What the database says.
-pub async fn delete(tx: &Tx, id: &str) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::Id.eq(id)).exec(tx).await?;
+pub async fn soft_delete_many<S: AsRef<str>>(tx: &Tx, ids: &[S]) -> Result<(), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE documents SET revision = revision + 1, updated_at = ").bind(tx.now_us());
+    sql.push(", deleted_at = ").bind(tx.now_us()).push(" WHERE deleted_at IS NULL AND ").is_any("id", ids);
+    sql.run(tx).await?;
+    Ok(())
+}
+
+/// Deletes rows and, by cascade, everything below them.
+///
+/// # Errors
+/// What the database says.
+pub async fn delete_many<S: AsRef<str>>(tx: &Tx, ids: &[S]) -> Result<(), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("DELETE FROM documents WHERE ").is_any("id", ids);
+    sql.run(tx).await?;
     Ok(())
 }

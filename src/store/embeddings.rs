@@ -1,13 +1,23 @@
-//! `embeddings`: rows as lists read them (without the vector), and how their slots stand.
+//! `embeddings`: rows as lists read them (without the vector, with how their slots stand), and their writes.
 //!
 //! Whoever reads embeddings selects [`COLUMNS`] over [`FROM`], so that `synced`
 //! means the same thing everywhere: the slot on the target is clean and wanted.
 
+use sea_orm::ColumnTrait;
 use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
+use sea_orm::EntityTrait;
+use sea_orm::IntoActiveModel;
+use sea_orm::QueryFilter;
 use sea_orm::QueryResult;
 
+use crate::entity::embedding::ActiveModel;
+use crate::entity::embedding::Column;
+use crate::entity::embedding::Entity;
+use crate::entity::embedding::Model;
+use crate::store::Tx;
 use crate::store::slots;
+use crate::store::sql;
 use crate::store::sql::Sql;
 
 /// An embedding without the columns that only its writers need, and what its slot tells.
@@ -140,4 +150,111 @@ pub async fn find(
     select(&mut sql, target_id, vectors);
     sql.push(" WHERE e.id = ").bind(id).push(" AND ").push(LIVE);
     sql.one(conn).await?.map(|row| Row::read(&row, vectors)).transpose()
+}
+
+/// The document that an embedding is below, whatever is deleted.
+///
+/// # Errors
+/// What the database says.
+pub async fn document_of(conn: &impl ConnectionTrait, id: &str) -> Result<Option<String>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT document_id FROM embeddings WHERE id = ").bind(id);
+    sql.one(conn).await?.map(|row| row.try_get_by_index(0)).transpose()
+}
+
+/// The ids of a chunk's embeddings.
+///
+/// # Errors
+/// What the database says.
+pub async fn ids_of_chunk(conn: &impl ConnectionTrait, chunk_id: &str) -> Result<Vec<String>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT id FROM embeddings WHERE chunk_id = ").bind(chunk_id).push(" ORDER BY created_at, id");
+    sql.all(conn).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+/// The embeddings of a document's live chunks, oldest first: pairs of embedding and chunk id.
+///
+/// # Errors
+/// What the database says.
+pub async fn live_ids(conn: &impl ConnectionTrait, document_id: &str) -> Result<Vec<(String, String)>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT e.id, e.chunk_id FROM embeddings e JOIN chunks c ON c.id = e.chunk_id WHERE e.document_id = ");
+    sql.bind(document_id).push(" AND c.deleted_at IS NULL ORDER BY e.created_at, e.id");
+    sql.all(conn).await?.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+}
+
+/// Which of these vector ids a row has: pairs of vector and embedding id.
+///
+/// # Errors
+/// What the database says.
+pub async fn vector_ids<S: AsRef<str>>(
+    conn: &impl ConnectionTrait,
+    vector_ids: &[S],
+) -> Result<Vec<(String, String)>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT vector_id, id FROM embeddings WHERE ").is_any("vector_id", vector_ids);
+    sql.all(conn).await?.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+}
+
+/// Inserts rows, many a statement.
+///
+/// # Errors
+/// What the database says; a taken id or vector id is a unique violation.
+pub async fn insert(tx: &Tx, rows: Vec<Model>) -> Result<(), DbErr> {
+    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    while rows.peek().is_some() {
+        let page: Vec<_> = rows.by_ref().take(sql::rows_of(10)).collect();
+        Entity::insert_many(page).exec_without_returning(tx).await?;
+    }
+    Ok(())
+}
+
+/// An embedding to copy, and what the copy is.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// The one to copy.
+    pub from: String,
+    /// The copy's id, and its vector id.
+    pub id: String,
+    /// The copy's chunk.
+    pub chunk_id: String,
+}
+
+/// Copies rows below another document, as new ones of this transaction; no vector passes through the server.
+///
+/// # Errors
+/// What the database says.
+pub async fn copy(tx: &Tx, document_id: &str, copies: &[Copy], held: bool) -> Result<(), DbErr> {
+    for page in copies.chunks(sql::COPIES) {
+        let mut sql = Sql::new(tx);
+        sql.push(
+            "INSERT INTO embeddings (id, chunk_id, document_id, model, vector_id, held, dimension, created_at, \
+             updated_at, vector) SELECT ",
+        );
+        sql.push_nth("m", 1).push(", ").push_nth("m", 2).push(", ").bind(document_id).push(", e.model, ");
+        sql.push_nth("m", 1).push(", ").bind(held).push(", e.dimension, ");
+        sql.bind(tx.now_us()).push(", ").bind(tx.now_us()).push(", e.vector FROM ");
+        let lists: Vec<[&str; 3]> =
+            page.iter().map(|copy| [copy.from.as_str(), copy.id.as_str(), copy.chunk_id.as_str()]).collect();
+        sql.bind_lists(&lists, "m").push(" CROSS JOIN embeddings e WHERE e.id = ").push_nth("m", 0);
+        sql.run(tx).await?;
+    }
+    Ok(())
+}
+
+/// Writes those columns of a row that are given; whether it is held is not for this function.
+///
+/// # Errors
+/// What the database says; a taken vector id is a unique violation.
+pub async fn update(tx: &Tx, id: &str, row: ActiveModel) -> Result<(), DbErr> {
+    Entity::update_many().set(row).filter(Column::Id.eq(id)).exec(tx).await?;
+    Ok(())
+}
+
+/// Deletes the row; gives how many there were.
+///
+/// # Errors
+/// What the database says.
+pub async fn delete(tx: &Tx, id: &str) -> Result<u64, DbErr> {
+    Ok(Entity::delete_many().filter(Column::Id.eq(id)).exec(tx).await?.rows_affected)
 }

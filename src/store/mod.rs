@@ -12,6 +12,7 @@ pub mod dashboard;
 pub mod documents;
 pub mod embeddings;
 pub mod graph;
+pub mod ids;
 pub mod jobs;
 pub mod lists;
 pub mod local_records;
@@ -157,12 +158,7 @@ impl Db {
         T: Send + 'static,
         F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
     {
-        let committed = self.inner.writer.write(self.clone(), work).await?;
-        if let Some(revision) = committed.revision {
-            self.saw(revision);
-            self.inner.wake.notify_waiters();
-        }
-        Ok(committed)
+        self.inner.writer.write(self.clone(), work).await
     }
 
     /// A corpus revision that was committed: reading now sees it, or more.
@@ -188,6 +184,12 @@ impl Db {
         });
     }
 
+    /// Takes note of a commit of this process and wakes whoever waits for work, also when its caller has gone.
+    fn committed(&self, revision: i64) {
+        self.saw(revision);
+        self.wake();
+    }
+
     /// Ends when the next write of this process is durable; register before looking at the rows.
     pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
         self.inner.wake.notified()
@@ -210,15 +212,16 @@ impl Db {
 /// A write transaction.
 #[derive(Debug)]
 pub struct Tx {
-    conn: DatabaseTransaction,
+    conn: Arc<DatabaseTransaction>,
     now_us: i64,
     seen_rev: i64,
     changes: Mutex<Vec<Change>>,
+    claimed: Mutex<Vec<String>>,
 }
 
 impl Tx {
-    fn new(conn: DatabaseTransaction, now_us: i64, seen_rev: i64) -> Self {
-        Self { conn, now_us, seen_rev, changes: Mutex::default() }
+    fn new(conn: Arc<DatabaseTransaction>, now_us: i64, seen_rev: i64) -> Self {
+        Self { conn, now_us, seen_rev, changes: Mutex::default(), claimed: Mutex::default() }
     }
 
     /// The time of this transaction, in microseconds since 1970: one for all its rows.
@@ -242,6 +245,16 @@ impl Tx {
     /// Puts a change into the numbered log, which is written just before the commit.
     pub fn record(&self, change: Change) {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    /// Notes ids that a client chose: before the commit they are looked for once more, where another
+    /// transaction may have taken them meanwhile (see [`ids`]).
+    pub fn claim(&self, ids: impl IntoIterator<Item = String>) {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+
+    fn take_claimed(&self) -> Vec<String> {
+        std::mem::take(&mut self.claimed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take_changes(&self) -> Vec<Change> {

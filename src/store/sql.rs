@@ -10,6 +10,18 @@ use sea_orm::QueryResult;
 use sea_orm::Statement;
 use sea_orm::Value;
 
+/// How many parameters one statement may have, with room below what SQLite (32,766) and PostgreSQL (65,535) take.
+const PARAMETERS: usize = 30_000;
+
+/// Rows that one `INSERT … SELECT` copies.
+pub const COPIES: usize = 5000;
+
+/// How many rows of so many columns one `INSERT` may have.
+#[must_use]
+pub const fn rows_of(columns: usize) -> usize {
+    PARAMETERS / columns
+}
+
 /// A statement in the making.
 #[derive(Debug, Clone)]
 pub struct Sql {
@@ -78,6 +90,33 @@ impl Sql {
         } else {
             self.push(" IN ").bind_ids(ids)
         }
+    }
+
+    /// Adds a table `name` over lists of texts; [`Self::push_nth`] names their items.
+    pub fn bind_lists<const N: usize>(&mut self, lists: &[[&str; N]], name: &str) -> &mut Self {
+        let mut json = String::from("[");
+        for (i, list) in lists.iter().enumerate() {
+            if i > 0 {
+                json.push(',');
+            }
+            json.push_str(&json_list(list));
+        }
+        json.push(']');
+        if self.is_postgres() {
+            self.push("json_array_elements((").bind(json).push(")::json) ").push(name).push("(value)")
+        } else {
+            self.push("json_each(").bind(json).push(") ").push(name)
+        }
+    }
+
+    /// Adds item `place` of a row of [`Self::bind_lists`].
+    pub fn push_nth(&mut self, name: &str, place: usize) -> &mut Self {
+        let item = if self.is_postgres() {
+            format!("({name}.value ->> {place})")
+        } else {
+            format!("json_extract({name}.value, '$[{place}]')")
+        };
+        self.push(&item)
     }
 
     /// Adds a test whether the text `column` holds `part`.

@@ -3,7 +3,11 @@
 /// The stored form of `vector`.
 #[must_use]
 pub fn to_bytes(vector: &[f32]) -> Vec<u8> {
-    vector.iter().flat_map(|number| number.to_le_bytes()).collect()
+    let mut bytes = Vec::with_capacity(vector.len() * 4);
+    for number in vector {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes
 }
 
 /// The numbers of a stored vector; bytes beyond the last whole number are left out.

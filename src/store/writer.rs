@@ -2,8 +2,11 @@
 //!
 //! SQLite has one writer: a task that takes the closures that wait, runs each in
 //! a savepoint of one `BEGIN IMMEDIATE`, and answers all of them once the shared
-//! commit is durable. PostgreSQL gives each closure a transaction, and runs it
-//! again on 40001 and 40P01 (full jitter, at most eight tries).
+//! commit is durable. It speaks of transactions in plain statements over one
+//! connection that it keeps: sqlx counts savepoints, and its count stays wrong when
+//! SQLite gives up a whole transaction by itself (a full disk, a failed write).
+//! PostgreSQL gives each closure a transaction, and runs it again on 40001 and
+//! 40P01 (full jitter, at most eight tries).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,20 +16,21 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use sea_orm::ConnectionTrait;
 use sea_orm::DatabaseConnection;
 use sea_orm::DatabaseTransaction;
 use sea_orm::DbErr;
-use sea_orm::SqliteTransactionMode;
-use sea_orm::TransactionOptions;
 use sea_orm::TransactionTrait;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::error::Error;
 use crate::error::Result;
 use crate::store::Committed;
 use crate::store::Db;
 use crate::store::Tx;
+use crate::store::ids;
 use crate::store::log;
 use crate::store::log::Change;
 
@@ -79,6 +83,7 @@ impl Writer {
         Self::Sqlite { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the caller waits for the task; `close` waits for its connection")]
     pub(super) async fn write<T, F>(&self, db: Db, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
@@ -86,11 +91,11 @@ impl Writer {
     {
         let slot: Arc<Mutex<Option<T>>> = Arc::default();
         let filled = slot.clone();
+        let work = Arc::new(work);
         let work: Work = Box::new(move |tx| {
-            let made = work(tx);
-            let slot = slot.clone();
+            let (work, slot) = (work.clone(), slot.clone());
             Box::pin(async move {
-                let value = made.await?;
+                let value = work(tx).await?;
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
                 Ok(())
             })
@@ -102,7 +107,12 @@ impl Writer {
                 queue.send(Job { db, work, done }).await.map_err(|_| closing())?;
                 answer.await.map_err(|_| closing())??
             }
-            Self::Postgres(conn) => postgres(conn, &db, &work).await?,
+            Self::Postgres(conn) => {
+                let conn = conn.clone();
+                // A task of its own: it goes on when the caller goes away.
+                let task = tokio::spawn(async move { postgres(&conn, &db, &work).await }.in_current_span());
+                task.await.map_err(Error::internal)??
+            }
         };
         let value = filled.lock().unwrap_or_else(PoisonError::into_inner).take();
         let value = value.ok_or_else(|| Error::internal(anyhow::anyhow!("a committed write left no value")))?;
@@ -134,6 +144,7 @@ fn closing() -> Error {
 }
 
 async fn serve(conn: DatabaseConnection, mut jobs: mpsc::Receiver<Job>) {
+    let mut line = Line { conn, held: None };
     while let Some(first) = jobs.recv().await {
         let mut group = vec![first];
         while group.len() < GROUP {
@@ -142,48 +153,116 @@ async fn serve(conn: DatabaseConnection, mut jobs: mpsc::Receiver<Job>) {
                 Err(_) => break,
             }
         }
-        commit_group(&conn, group).await;
+        commit_group(&mut line, group).await;
     }
-    if let Err(error) = conn.close_by_ref().await {
+    drop(line.held);
+    if let Err(error) = line.conn.close_by_ref().await {
         tracing::warn!(%error, "closing the writer");
     }
 }
 
-/// One commit for all of `group`; each is answered after it.
-async fn commit_group(conn: &DatabaseConnection, group: Vec<Job>) {
-    let outer = match begin_immediate(conn).await {
-        Ok(outer) => outer,
-        Err(error) => {
-            let error = Error::from(error);
-            for job in group {
-                let _ = job.done.send(Err(error.clone()));
+/// The writer's connection, kept as a transaction that sqlx believes open for ever.
+struct Line {
+    conn: DatabaseConnection,
+    held: Option<Arc<DatabaseTransaction>>,
+}
+
+impl Line {
+    /// Begins a transaction; waits for another process that writes.
+    async fn begin(&mut self) -> Result<Arc<DatabaseTransaction>, DbErr> {
+        let mut tried = 1;
+        loop {
+            let line = match &self.held {
+                Some(line) => line.clone(),
+                None => {
+                    let line = Arc::new(self.conn.begin().await?);
+                    undo(&line).await;
+                    self.held.insert(line).clone()
+                }
+            };
+            match line.execute_unprepared("BEGIN IMMEDIATE").await {
+                Ok(_) => return Ok(line),
+                Err(error) if tried < TRIES && may_retry(&error) => pause(tried).await,
+                Err(error) => {
+                    // Whatever is wrong with it, the next group starts from a known state.
+                    undo(&line).await;
+                    self.held = None;
+                    return Err(error);
+                }
             }
-            return;
+            tried += 1;
         }
-    };
-    let mut outcomes: Vec<(Answer, Result<usize>)> = Vec::with_capacity(group.len());
-    let mut changes: Vec<Change> = Vec::new();
-    let mut now_ms = 0;
-    for Job { db, work, done } in group {
-        let outcome = match outer.begin().await {
-            Ok(savepoint) => {
-                let tx = Tx::new(savepoint, db.clock().now_us(), db.seen_revision());
-                now_ms = tx.now_ms();
-                run_in_savepoint(tx, &work).await
-            }
-            Err(error) => Err(error.into()),
-        };
-        let outcome = outcome.map(|made| {
-            changes.extend(made);
-            changes.len()
-        });
-        outcomes.push((done, outcome));
     }
-    let committed = finish(outer, &changes, now_ms).await;
-    let before = committed.as_ref().ok().map(|last| last - i64::try_from(changes.len()).unwrap_or(0));
+}
+
+/// Ends a transaction without its writes; there may be none any more.
+async fn undo(line: &DatabaseTransaction) {
+    if let Err(error) = line.execute_unprepared("ROLLBACK").await {
+        tracing::debug!(%error, "the database had undone the transaction already");
+    }
+}
+
+/// How the shared transaction came out of one closure.
+enum Ran {
+    /// Done, or undone alone; the transaction goes on.
+    Kept(Result<Vec<Change>>),
+    /// The whole transaction is given up: what others wrote before is gone too.
+    Broken(Error),
+}
+
+/// One commit for all of `group`; each is answered after it.
+///
+/// A closure that makes SQLite give up the transaction is told so, and the others run again without it.
+async fn commit_group(line: &mut Line, mut group: Vec<Job>) {
+    while !group.is_empty() {
+        let conn = match line.begin().await {
+            Ok(conn) => conn,
+            Err(error) => {
+                let error = told(error.into());
+                for job in group {
+                    let _ = job.done.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        let alone = group.len() == 1;
+        let mut outcomes: Vec<Result<usize>> = Vec::with_capacity(group.len());
+        let mut changes: Vec<Change> = Vec::new();
+        let mut now_ms = 0;
+        let mut broken = None;
+        for job in &group {
+            let tx = Tx::new(conn.clone(), job.db.clock().now_us(), job.db.seen_revision());
+            now_ms = tx.now_ms();
+            match run(tx, &job.work, alone).await {
+                Ran::Kept(outcome) => outcomes.push(outcome.map(|made| {
+                    changes.extend(made);
+                    changes.len()
+                })),
+                Ran::Broken(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = broken {
+            undo(&conn).await;
+            let _ = group.remove(outcomes.len()).done.send(Err(error));
+            continue;
+        }
+        let committed = finish(&conn, &changes, now_ms).await;
+        if let (Ok(last @ 1..), Some(job)) = (&committed, group.first()) {
+            job.db.committed(*last);
+        }
+        return answer(group, outcomes, &committed, changes.len());
+    }
+}
+
+/// Tells every caller how it went, with the number of its own last change.
+fn answer(group: Vec<Job>, outcomes: Vec<Result<usize>>, committed: &Result<i64>, changes: usize) {
+    let before = committed.as_ref().ok().map(|last| last - i64::try_from(changes).unwrap_or(0));
     let mut counted = 0;
-    for (done, outcome) in outcomes {
-        let answer = match (outcome, &committed) {
+    for (job, outcome) in group.into_iter().zip(outcomes) {
+        let answer = match (outcome, committed) {
             (Err(error), _) => Err(error),
             (Ok(_), Err(error)) => Err(error.clone()),
             (Ok(upto), Ok(_)) => {
@@ -194,48 +273,48 @@ async fn commit_group(conn: &DatabaseConnection, group: Vec<Job>) {
             }
         };
         // A caller that stopped waiting has nobody to tell.
-        let _ = done.send(answer);
+        let _ = job.done.send(answer);
     }
 }
 
-async fn begin_immediate(conn: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options =
-        TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
-    let mut tried = 1;
-    loop {
-        match conn.begin_with_options(options).await {
-            Err(error) if tried < TRIES && may_retry(&error) => pause(tried).await,
-            outcome => return outcome,
-        }
-        tried += 1;
+/// Runs one closure of a transaction; what it wrote is kept, or undone when it fails or panics.
+async fn run(tx: Tx, work: &Work, alone: bool) -> Ran {
+    // Alone, the transaction itself is the savepoint.
+    if !alone && let Err(error) = tx.execute_unprepared("SAVEPOINT caller").await {
+        return Ran::Broken(error.into());
+    }
+    match attempt(&tx, work).await {
+        Ok(()) if alone => Ran::Kept(Ok(tx.take_changes())),
+        Ok(()) => match tx.execute_unprepared("RELEASE caller").await {
+            Ok(_) => Ran::Kept(Ok(tx.take_changes())),
+            Err(error) => Ran::Broken(error.into()),
+        },
+        Err(error) if alone => Ran::Broken(error),
+        Err(error) => match tx.execute_unprepared("ROLLBACK TO caller; RELEASE caller").await {
+            Ok(_) => Ran::Kept(Err(error)),
+            Err(_) => Ran::Broken(error),
+        },
     }
 }
 
-/// Runs one closure; its savepoint is kept or undone, a panic is an error of this closure alone.
-async fn run_in_savepoint(tx: Tx, work: &Work) -> Result<Vec<Change>> {
-    let outcome = AssertUnwindSafe(work(&tx)).catch_unwind().await;
-    let changes = tx.take_changes();
-    match outcome {
-        Ok(Ok(())) => {
-            tx.conn.commit().await?;
-            Ok(changes)
-        }
-        Ok(Err(error)) => {
-            tx.conn.rollback().await?;
-            Err(error)
-        }
-        Err(_) => {
-            tx.conn.rollback().await?;
-            Err(Error::internal(anyhow::anyhow!("a write panicked")))
-        }
-    }
+/// Runs a closure; a panic is an error of this closure alone.
+async fn attempt(tx: &Tx, work: &Work) -> Result<()> {
+    // Inside a future, because a closure may panic before it gives its own.
+    let made = AssertUnwindSafe(async { work(tx).await }).catch_unwind().await;
+    made.unwrap_or_else(|_| Err(Error::internal(anyhow::anyhow!("a write panicked"))))
 }
 
-/// Numbers the changes and commits; gives the last number.
-async fn finish(outer: DatabaseTransaction, changes: &[Change], now_ms: i64) -> Result<i64> {
-    let last = if changes.is_empty() { 0 } else { log::append(&outer, changes, now_ms).await? };
-    outer.commit().await?;
-    Ok(last)
+/// Numbers the changes and commits; gives the last number, 0 when there were no changes.
+async fn finish(conn: &DatabaseTransaction, changes: &[Change], now_ms: i64) -> Result<i64> {
+    let numbered = if changes.is_empty() { Ok(0) } else { log::append(conn, changes, now_ms).await };
+    let committed = match numbered {
+        Ok(last) => conn.execute_unprepared("COMMIT").await.map(|_| last),
+        Err(error) => Err(error),
+    };
+    if committed.is_err() {
+        undo(conn).await;
+    }
+    committed.map_err(Error::from)
 }
 
 async fn postgres(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Option<i64>> {
@@ -243,7 +322,7 @@ async fn postgres(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Opt
     loop {
         match postgres_once(conn, db, work).await {
             Err(error) if tried < TRIES && error_may_retry(&error) => pause(tried).await,
-            outcome => return outcome,
+            outcome => return outcome.map_err(told),
         }
         tried += 1;
     }
@@ -251,23 +330,55 @@ async fn postgres(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Opt
 
 async fn postgres_once(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Option<i64>> {
     let now_us = db.clock().now_us();
-    let tx = Tx::new(conn.begin().await?, now_us, db.seen_revision());
-    match work(&tx).await {
-        Ok(()) => {
-            let changes = tx.take_changes();
-            let last = if changes.is_empty() { None } else { Some(log::append(&tx, &changes, tx.now_ms()).await?) };
-            tx.conn.commit().await?;
+    let conn = Arc::new(conn.begin().await?);
+    let tx = Tx::new(conn.clone(), now_us, db.seen_revision());
+    let outcome = match attempt(&tx, work).await {
+        Ok(()) => number(&tx).await,
+        Err(error) => Err(error),
+    };
+    drop(tx);
+    let conn = Arc::into_inner(conn).ok_or_else(|| Error::internal(anyhow::anyhow!("a write kept its transaction")))?;
+    match outcome {
+        Ok(last) => {
+            conn.commit().await?;
+            if let Some(last) = last {
+                db.committed(last);
+            }
             Ok(last)
         }
         Err(error) => {
-            tx.conn.rollback().await?;
+            // The error that counts is the first; a connection that cannot even undo is dropped by the pool.
+            let _ = conn.rollback().await;
             Err(error)
         }
     }
 }
 
+/// Numbers the changes of a transaction, and looks once more for the ids it claimed: the counter is
+/// locked now, so whoever else takes one of them has committed, or will see ours.
+async fn number(tx: &Tx) -> Result<Option<i64>> {
+    let changes = tx.take_changes();
+    let last = if changes.is_empty() { None } else { Some(log::append(tx, &changes, tx.now_ms()).await?) };
+    let claimed = tx.take_claimed();
+    if !claimed.is_empty()
+        && let Some(id) = ids::clash(tx, &claimed).await?
+    {
+        return Err(Error::conflict(format!("id: {id} is already taken")));
+    }
+    Ok(last)
+}
+
 fn error_may_retry(error: &Error) -> bool {
     matches!(error, Error::Internal(cause) if cause.downcast_ref::<DbErr>().is_some_and(may_retry))
+}
+
+/// What a caller hears of an error that trying again did not end.
+fn told(error: Error) -> Error {
+    if error_may_retry(&error) {
+        let retry_after = Some(Duration::from_secs(1));
+        return Error::Unavailable { detail: "The database is busy".to_owned(), retry_after, job_id: None };
+    }
+    error
 }
 
 /// Whether the database asks for the transaction to be run again: a serialization
