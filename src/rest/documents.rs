@@ -1,27 +1,34 @@
 //! `/api/documents`: the documents themselves.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::clock::naive_iso;
 use crate::config::Limits;
 use crate::entity::document;
+use crate::error::Rule;
+use crate::rest::error::Failure;
 use crate::rest::extract::Call;
+use crate::rest::extract::Form;
 use crate::rest::extract::Outcome;
 use crate::rest::extract::json;
 use crate::rest::extract::no_content;
 use crate::rest::extract::stored_json;
 use crate::rest::fields::Fields;
 use crate::rest::fields::boolean;
+use crate::rest::fields::flaw;
 use crate::rest::fields::integer;
+use crate::rest::fields::keep_or;
 use crate::rest::fields::metadata;
 use crate::rest::fields::natural;
 use crate::rest::fields::object;
 use crate::rest::fields::string;
 use crate::service;
 use crate::service::Delete;
+use crate::service::MetadataMode;
+use crate::service::documents::DocumentPatch;
 use crate::service::documents::NewDocument;
 use crate::service::documents::WHAT;
 use crate::service::lists::Deleted;
@@ -29,13 +36,17 @@ use crate::service::lists::Window;
 use crate::service::rules;
 
 /// A document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentResponse)]
 pub struct DocumentOut {
     id: String,
     title: String,
     source: Option<String>,
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     created_at: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
     is_deleted: bool,
 }
@@ -68,7 +79,8 @@ impl From<document::Model> for DocumentOut {
 }
 
 /// A document with its count of live chunks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentDetailResponse)]
 pub struct DocumentDetailOut {
     #[serde(flatten)]
     document: DocumentOut,
@@ -76,10 +88,47 @@ pub struct DocumentDetailOut {
 }
 
 /// Documents that match a search.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SearchResponse)]
 pub struct DocumentSearchOut {
     count: usize,
     results: Vec<DocumentOut>,
+}
+
+/// A document to create.
+#[derive(Debug, ToSchema)]
+pub struct DocumentCreate {
+    /// Its title.
+    #[schema(min_length = 1, max_length = 255, example = "Handbook")]
+    pub title: String,
+    /// Where it came from.
+    #[schema(max_length = 512, example = "https://example.org/handbook.pdf")]
+    pub source: Option<String>,
+    /// Whatever belongs to the document.
+    #[schema(value_type = Option<Object>, example = json!({ "language": "en" }))]
+    pub metadata: Option<String>,
+}
+
+/// What to change of a document; what is absent or null stays.
+#[derive(Debug, ToSchema)]
+pub struct DocumentUpdate {
+    /// Its title.
+    #[schema(min_length = 1, max_length = 255, example = "Handbook, second edition")]
+    pub title: Option<String>,
+    /// Where it came from.
+    #[schema(max_length = 512)]
+    pub source: Option<String>,
+    /// Merged key by key at the top level, unless `metadata_mode=replace`.
+    #[schema(value_type = Option<Object>, example = json!({ "edition": 2 }))]
+    pub metadata: Option<String>,
+}
+
+/// What to look for.
+#[derive(Debug, ToSchema)]
+pub struct DocumentSearch {
+    /// A part of a title or of a source, in any case.
+    #[schema(min_length = 1, example = "hand")]
+    pub query: String,
 }
 
 fn new_document(fields: &mut Fields<'_>, limits: &Limits) -> Option<NewDocument> {
@@ -90,6 +139,11 @@ fn new_document(fields: &mut Fields<'_>, limits: &Limits) -> Option<NewDocument>
 }
 
 /// Create a document.
+#[utoipa::path(
+    post, path = "/api/documents", tag = "documents", operation_id = "create_document",
+    request_body = DocumentCreate,
+    responses((status = 201, description = "Created", body = DocumentOut)),
+)]
 pub async fn create(call: Call) -> Outcome {
     let cx = call.cx();
     let mut form = call.form();
@@ -99,6 +153,15 @@ pub async fn create(call: Call) -> Outcome {
 }
 
 /// List documents.
+#[utoipa::path(
+    get, path = "/api/documents", tag = "documents", operation_id = "list_documents",
+    params(
+        ("skip" = Option<u64>, Query, description = "Documents to pass over (0)", minimum = 0),
+        ("limit" = Option<u64>, Query, description = "Documents to give at most (100)", minimum = 0),
+        ("include_deleted" = Option<bool>, Query, description = "Soft-deleted ones too (false)"),
+    ),
+    responses((status = 200, description = "Documents, oldest first", body = Vec<DocumentOut>)),
+)]
 pub async fn list(call: Call) -> Outcome {
     let mut form = call.form();
     let window = window(&mut form, 100);
@@ -110,13 +173,18 @@ pub async fn list(call: Call) -> Outcome {
 }
 
 /// The `skip` and `limit` of a list.
-pub fn window(form: &mut crate::rest::extract::Form<'_>, limit: u64) -> Window {
+pub fn window(form: &mut Form<'_>, limit: u64) -> Window {
     let skip = form.query("skip", integer(natural)).map_or(0, i64::unsigned_abs);
     let limit = form.query("limit", integer(natural)).map_or(limit, i64::unsigned_abs);
     Window { skip, limit }
 }
 
 /// Find documents by title or source.
+#[utoipa::path(
+    post, path = "/api/documents/search", tag = "documents", operation_id = "search_documents",
+    request_body = DocumentSearch,
+    responses((status = 200, description = "Documents that match", body = DocumentSearchOut)),
+)]
 pub async fn search(call: Call) -> Outcome {
     let mut form = call.form();
     let query = form.body(object(|fields| fields.required("query", string(rules::search))));
@@ -126,25 +194,73 @@ pub async fn search(call: Call) -> Outcome {
 }
 
 /// Read a document.
+#[utoipa::path(
+    get, path = "/api/documents/{doc_id}", tag = "documents", operation_id = "get_document",
+    params(("doc_id" = String, Path, description = "The document")),
+    responses((status = 200, description = "The document", body = DocumentDetailOut)),
+)]
 pub async fn get(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let (row, chunk_count) = service::lists::document(call.cx(), &id).await?;
     json(StatusCode::OK, &DocumentDetailOut { document: row.into(), chunk_count })
 }
 
+/// Change a document.
+#[utoipa::path(
+    put, path = "/api/documents/{doc_id}", tag = "documents", operation_id = "update_document",
+    params(
+        ("doc_id" = String, Path, description = "The document"),
+        ("metadata_mode" = Option<String>, Query, description = "`merge` (the default) or `replace`"),
+    ),
+    request_body = DocumentUpdate,
+    responses((status = 200, description = "The document as it is now", body = DocumentOut)),
+)]
+pub async fn update(call: Call) -> Outcome {
+    let cx = call.cx();
+    let id = call.id("doc_id", WHAT)?;
+    let mut form = call.form();
+    let metadata_mode = metadata_mode(&mut form);
+    let patch = form.body(object(|fields: &mut Fields<'_>| {
+        let title = keep_or(fields.optional("title", string(rules::title)));
+        let source = keep_or(fields.optional("source", string(rules::source)));
+        let metadata = keep_or(fields.optional("metadata", metadata(&cx.config().limits)));
+        Some(DocumentPatch { title, source, metadata, metadata_mode, ..DocumentPatch::default() })
+    }));
+    let row = service::documents::update(cx, &id, form.finish(patch)?).await?;
+    json(StatusCode::OK, &DocumentOut::from(row))
+}
+
+/// How given metadata meets what is stored, from `metadata_mode`.
+pub fn metadata_mode(form: &mut Form<'_>) -> MetadataMode {
+    let mode = form.query("metadata_mode", |value| match value.as_str() {
+        Some("merge") => Ok(MetadataMode::Merge),
+        Some("replace") => Ok(MetadataMode::Replace),
+        _ => flaw(Rule::Value("Input should be 'merge' or 'replace'".to_owned()), value),
+    });
+    mode.unwrap_or_default()
+}
+
 /// Delete a document.
+#[utoipa::path(
+    delete, path = "/api/documents/{doc_id}", tag = "documents", operation_id = "delete_document",
+    params(
+        ("doc_id" = String, Path, description = "The document"),
+        ("hard_delete" = Option<bool>, Query, description = "Beyond restoring, with everything below it (false)"),
+    ),
+    responses((status = 204, description = "Deleted, or it already was")),
+)]
 pub async fn delete(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let mode = delete_mode(&call)?;
     service::documents::delete(call.cx(), &id, mode).await?;
-    Ok::<Response, _>(no_content())
+    Ok(no_content())
 }
 
 /// How to delete, from `hard_delete`.
 ///
 /// # Errors
 /// A flawed parameter.
-pub fn delete_mode(call: &Call) -> Result<Delete, crate::rest::error::Failure> {
+pub fn delete_mode(call: &Call) -> Result<Delete, Failure> {
     let mut form = call.form();
     let hard = form.query("hard_delete", boolean).unwrap_or_default();
     form.finish(Some(if hard { Delete::Hard } else { Delete::Soft }))

@@ -8,6 +8,7 @@ use crate::config::Limits;
 use crate::error::Rule;
 use crate::error::Step;
 use crate::json::Json;
+use crate::service::Patch;
 use crate::service::rules;
 
 /// One thing that is wrong with a request.
@@ -217,6 +218,11 @@ pub fn metadata(limits: &Limits) -> impl Fn(&Json) -> Read<Json> {
         }
         Ok(()) => Ok(value.clone()),
     }
+}
+
+/// What a patch does with a field in REST, where absent and null both leave it.
+pub fn keep_or<T>(value: Option<T>) -> Patch<T> {
+    value.map_or(Patch::Keep, Patch::Set)
 }
 
 /// Whether a number in `value` is one of Python's bare words.

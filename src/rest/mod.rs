@@ -5,18 +5,21 @@
 //! use differ. What a handler may assume is in [`extract`], how values are read in
 //! [`fields`], what an error looks like in [`error`].
 
+pub mod chunks;
 pub mod dashboard;
+pub mod docs;
 pub mod documents;
+pub mod embeddings;
 pub mod error;
 pub mod extract;
 pub mod fields;
+pub mod openapi;
 
 use std::future::Future;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;
-use axum::http::Method;
 use axum::routing::MethodFilter;
 use axum::routing::on;
 
@@ -34,14 +37,21 @@ pub fn router(app: App) -> Router {
     let refused = |State(app): State<App>, request: Request| {
         frame(app.cx().for_request(), request, async |_| Err::<axum::response::Response, _>(Failure::no_method()))
     };
-    routes().router.method_not_allowed_fallback(refused).fallback(missing).with_state(app)
+    routes().router.merge(docs::router()).method_not_allowed_fallback(refused).fallback(missing).with_state(app)
 }
 
 /// Every operation of the REST API: method and path.
 #[must_use]
-pub fn operations() -> Vec<(Method, &'static str)> {
+pub fn operations() -> Vec<(&'static str, &'static str)> {
     routes().operations
 }
+
+/// Paths that serve what another path serves: the documented spelling beside the one that clients came to use.
+pub const ALIASES: [(&str, &str); 3] = [
+    ("/api/chunks/{chunk_id}", "/api/documents/chunks/{chunk_id}"),
+    ("/api/chunks/{chunk_id}/embeddings", "/api/documents/chunks/{chunk_id}/embeddings"),
+    ("/api/embeddings/{embedding_id}", "/api/documents/embeddings/{embedding_id}"),
+];
 
 fn routes() -> Routes {
     Routes::default()
@@ -49,6 +59,7 @@ fn routes() -> Routes {
         .post("/api/documents", documents::create)
         .post("/api/documents/search", documents::search)
         .get("/api/documents/{doc_id}", documents::get)
+        .put("/api/documents/{doc_id}", documents::update)
         .delete("/api/documents/{doc_id}", documents::delete)
         .get("/api/dashboard/overview", dashboard::overview)
         .get("/api/dashboard/sync-status", dashboard::sync_status)
@@ -58,13 +69,23 @@ fn routes() -> Routes {
         .post("/api/dashboard/documents/batch-delete", dashboard::batch_delete)
         .get("/api/dashboard/search", dashboard::search)
         .get("/api/dashboard/activity", dashboard::activity)
+        .get("/api/documents/{doc_id}/chunks", chunks::list)
+        .post("/api/documents/{doc_id}/chunks", chunks::create)
+        .post("/api/documents/{doc_id}/chunks/batch", chunks::create_batch)
+        .get("/api/documents/chunks/{chunk_id}", chunks::get)
+        .put("/api/documents/chunks/{chunk_id}", chunks::update)
+        .delete("/api/documents/chunks/{chunk_id}", chunks::delete)
+        .post("/api/documents/chunks/{chunk_id}/embeddings", embeddings::create)
+        .get("/api/documents/embeddings/{embedding_id}", embeddings::get)
+        .put("/api/documents/embeddings/{embedding_id}", embeddings::update)
+        .delete("/api/documents/embeddings/{embedding_id}", embeddings::delete)
 }
 
 /// Paths and handlers, and the list of them that the OpenAPI document is held against.
 #[derive(Debug, Default)]
 struct Routes {
     router: Router<App>,
-    operations: Vec<(Method, &'static str)>,
+    operations: Vec<(&'static str, &'static str)>,
 }
 
 impl Routes {
@@ -73,7 +94,7 @@ impl Routes {
         F: FnOnce(Call) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send,
     {
-        self.on(Method::GET, MethodFilter::GET, path, handler)
+        self.on("GET", MethodFilter::GET, path, handler)
     }
 
     fn post<F, Fut>(self, path: &'static str, handler: F) -> Self
@@ -81,7 +102,15 @@ impl Routes {
         F: FnOnce(Call) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send,
     {
-        self.on(Method::POST, MethodFilter::POST, path, handler)
+        self.on("POST", MethodFilter::POST, path, handler)
+    }
+
+    fn put<F, Fut>(self, path: &'static str, handler: F) -> Self
+    where
+        F: FnOnce(Call) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Outcome> + Send,
+    {
+        self.on("PUT", MethodFilter::PUT, path, handler)
     }
 
     fn delete<F, Fut>(self, path: &'static str, handler: F) -> Self
@@ -89,18 +118,22 @@ impl Routes {
         F: FnOnce(Call) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send,
     {
-        self.on(Method::DELETE, MethodFilter::DELETE, path, handler)
+        self.on("DELETE", MethodFilter::DELETE, path, handler)
     }
 
-    fn on<F, Fut>(mut self, method: Method, filter: MethodFilter, path: &'static str, handler: F) -> Self
+    fn on<F, Fut>(mut self, method: &'static str, filter: MethodFilter, path: &'static str, handler: F) -> Self
     where
         F: FnOnce(Call) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send,
     {
         let framed = move |State(app): State<App>, request: Request| frame(app.cx().for_request(), request, handler);
-        self.router =
-            self.router.route(path, on(filter, framed.clone())).route(&format!("{path}/"), on(filter, framed));
-        self.operations.push((method, path));
+        let aliases = ALIASES.iter().filter(|(_, canonical)| *canonical == path).map(|(alias, _)| *alias);
+        for path in aliases.chain([path]) {
+            let slashed = format!("{path}/");
+            self.router =
+                self.router.route(path, on(filter, framed.clone())).route(&slashed, on(filter, framed.clone()));
+            self.operations.push((method, path));
+        }
         self
     }
 }

@@ -5,8 +5,13 @@ use crate::entity::document;
 use crate::error::Error;
 use crate::error::Result;
 use crate::service::Ctx;
+use crate::service::chunks;
 use crate::service::documents;
+use crate::service::embeddings;
 use crate::service::rules;
+use crate::store;
+use crate::store::embeddings::Row;
+use crate::store::embeddings::Vectors;
 use crate::store::lists;
 use crate::store::lists::Offset;
 use crate::store::sql::fold;
@@ -66,7 +71,27 @@ pub async fn document(cx: &Ctx, id: &str) -> Result<(document::Model, u64)> {
 ///
 /// # Errors
 /// [`Error::NotFound`] for the document.
-pub async fn chunks(cx: &Ctx, document_id: &str, window: Window) -> Result<Vec<chunk::Model>> {
+pub async fn chunks_of(cx: &Ctx, document_id: &str, window: Window) -> Result<Vec<chunk::Model>> {
     documents::get(cx, document_id).await?;
     Ok(lists::chunks(cx.read(), document_id, window.within(cx)).await?)
+}
+
+/// A live chunk of a live document and the count of its embeddings.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn chunk(cx: &Ctx, id: &str) -> Result<(chunk::Model, u64)> {
+    let row = chunks::get(cx, id).await?;
+    let embeddings = lists::count_embeddings(cx.read(), id).await?;
+    Ok((row, embeddings))
+}
+
+/// An embedding below a live chunk of a live document, with its vector when that is asked for.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn embedding(cx: &Ctx, id: &str, vectors: Vectors) -> Result<Row> {
+    rules::known(id, embeddings::WHAT)?;
+    let row = store::embeddings::find(cx.read(), cx.target_id(), id, vectors).await?;
+    row.ok_or_else(|| Error::not_found(embeddings::WHAT, id))
 }

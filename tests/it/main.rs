@@ -7,5 +7,6 @@ mod graph;
 mod local_index;
 mod process;
 mod rest_documents;
+mod rest_openapi;
 mod support;
 mod transport;

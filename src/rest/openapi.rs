@@ -1,0 +1,152 @@
+//! The OpenAPI document, generated from the handlers.
+//!
+//! Each module annotates its handlers with `#[utoipa::path]` and is listed in
+//! [`Annotated`]. What is the same for every operation (operation ids as FastAPI made
+//! them, so that generated clients keep their names; refusals; second paths) is put
+//! in here, once.
+
+use serde::Serialize;
+use utoipa::OpenApi;
+use utoipa::ToSchema;
+use utoipa::openapi::Content;
+use utoipa::openapi::Ref;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::ResponseBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::PathItem;
+
+use crate::rest::ALIASES;
+use crate::rest::chunks;
+use crate::rest::documents;
+use crate::rest::embeddings;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "AskTemoc Backend",
+        description = "Documents, their chunks, the chunks' embeddings, and a vector index in step with them. Times are UTC without a zone.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    paths(
+        documents::list,
+        documents::create,
+        documents::search,
+        documents::get,
+        documents::update,
+        documents::delete,
+        chunks::list,
+        chunks::create,
+        chunks::create_batch,
+        chunks::get,
+        chunks::update,
+        chunks::delete,
+        embeddings::create,
+        embeddings::get,
+        embeddings::update,
+        embeddings::delete,
+    ),
+    components(schemas(Refusal, HttpValidationError, ValidationError))
+)]
+struct Annotated;
+
+/// Why a request was not done.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({ "detail": "Document not found", "code": "NOT_FOUND" }))]
+pub struct Refusal {
+    /// One sentence.
+    pub detail: String,
+    /// The kind of the error, under a name that never changes its meaning.
+    pub code: String,
+}
+
+/// Everything that is wrong with a request.
+#[derive(Debug, ToSchema)]
+#[schema(as = HTTPValidationError)]
+pub struct HttpValidationError {
+    /// One entry a flaw.
+    pub detail: Vec<ValidationError>,
+    /// `BAD_USER_INPUT`
+    pub code: String,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({
+    "type": "missing", "loc": ["body", "title"], "msg": "Field required", "input": {}
+}))]
+pub struct ValidationError {
+    /// Which rule is broken.
+    pub r#type: String,
+    /// Where: `body`, `query` or `path`, then field names and places in lists.
+    #[schema(value_type = Vec<Step>)]
+    pub loc: Vec<String>,
+    /// The rule in a sentence.
+    pub msg: String,
+    /// The value that breaks it.
+    #[schema(value_type = serde_json::Value)]
+    pub input: String,
+    /// The rule's bounds, when it has any.
+    #[schema(value_type = Option<Object>)]
+    pub ctx: Option<String>,
+}
+
+/// A step into a request: a field's name, or a place in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Step {
+    /// A field's name.
+    Field(String),
+    /// A place in a list, from 0.
+    Index(u64),
+}
+
+/// The document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Annotated::openapi();
+    let paths = &mut document.paths.paths;
+    for (alias, canonical) in ALIASES {
+        if let Some(item) = paths.get(canonical).cloned() {
+            paths.insert(alias.to_owned(), item);
+        }
+    }
+    for (path, item) in paths {
+        for (method, operation) in operations(item) {
+            finish(operation, path, method);
+        }
+    }
+    document
+}
+
+/// The operations of a path.
+pub fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)]
+        .into_iter()
+        .filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
+}
+
+fn finish(operation: &mut Operation, path: &str, method: &str) {
+    // FastAPI's rule, for the sake of generated clients.
+    operation.operation_id = operation.operation_id.as_ref().map(|name| {
+        let words = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        format!("{}_{method}", format!("{name}{path}").chars().map(words).collect::<String>())
+    });
+    let has_id = path.contains('{');
+    let reads = operation.parameters.is_some() || operation.request_body.is_some();
+    if has_id {
+        refuse(operation, "404", "Nothing live has that id", "Refusal");
+    }
+    if operation.request_body.is_some() {
+        refuse(operation, "413", "The body is too large", "Refusal");
+    }
+    if reads {
+        refuse(operation, "422", "Everything that is wrong with the request", "HTTPValidationError");
+    }
+    refuse(operation, "500", "A defect; the header `x-request-id` names its line in the log", "Refusal");
+}
+
+fn refuse(operation: &mut Operation, status: &str, description: &str, schema: &str) {
+    let content = Content::new(Some(Ref::from_schema_name(schema)));
+    let response = ResponseBuilder::new().description(description).content("application/json", content).build();
+    operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+}
