@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde::Serializer;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::clock::naive_iso;
 use crate::entity::document;
@@ -22,6 +23,7 @@ use crate::rest::fields::list;
 use crate::rest::fields::list_or;
 use crate::rest::fields::natural;
 use crate::rest::fields::string;
+use crate::rest::openapi::Refusal;
 use crate::service;
 use crate::service::documents::WHAT;
 use crate::service::rules;
@@ -52,14 +54,17 @@ impl Serialize for Mean {
 }
 
 /// How much of the corpus the index holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncStatus)]
 pub struct SyncStatusOut {
     total_documents: i64,
     total_chunks: i64,
     total_embeddings: i64,
     synced_embeddings: i64,
     unsynced_embeddings: i64,
+    #[schema(value_type = f64, example = 50.0)]
     sync_percentage: Mean,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     last_updated: String,
 }
 
@@ -78,16 +83,20 @@ impl SyncStatusOut {
 }
 
 /// One document of the overview.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewDocument)]
 pub struct OverviewDocumentOut {
     id: String,
     title: String,
     source: Option<String>,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     created_at: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
     chunks: i64,
     embeddings: i64,
     synced: i64,
+    #[schema(example = "partial", pattern = "^(synced|partial|unsynced)$")]
     status: &'static str,
 }
 
@@ -113,7 +122,8 @@ impl From<DocumentLine> for OverviewDocumentOut {
 }
 
 /// The corpus at a glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Overview)]
 pub struct OverviewOut {
     sync_status: SyncStatusOut,
     documents: Vec<OverviewDocumentOut>,
@@ -121,19 +131,24 @@ pub struct OverviewOut {
 }
 
 /// The statistics of one document; lengths in characters.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentStats)]
 pub struct DocumentStatsOut {
     document_id: String,
     title: String,
     source: Option<String>,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     created_at: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
     chunk_count: i64,
     embedding_count: i64,
     synced_embeddings: i64,
     unsynced_embeddings: i64,
     total_text_length: i64,
+    #[schema(value_type = f64, example = 50.0)]
     average_chunk_length: Mean,
+    #[schema(value_type = f64, example = 50.0)]
     sync_percentage: Mean,
 }
 
@@ -157,7 +172,8 @@ impl DocumentStatsOut {
 }
 
 /// A document with everything live below it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentExport)]
 pub struct DocumentExportOut {
     document: ExportedDocumentOut,
     chunks: Vec<ExportedChunkOut>,
@@ -165,35 +181,44 @@ pub struct DocumentExportOut {
 }
 
 /// The document of an export.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedDocument)]
 pub struct ExportedDocumentOut {
     id: String,
     title: String,
     source: Option<String>,
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     created_at: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
 }
 
 /// One chunk of an export.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedChunk)]
 pub struct ExportedChunkOut {
     id: String,
     index: i64,
     text: String,
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
     embeddings: Vec<ExportedEmbeddingOut>,
 }
 
 /// One embedding of an export.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedEmbedding)]
 pub struct ExportedEmbeddingOut {
     id: String,
     model: Option<String>,
     pinecone_id: Option<String>,
     is_synced: bool,
     vector_length: i32,
+    /// Only with `include_vectors=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     vector: Option<Vec<f32>>,
 }
 
@@ -238,7 +263,8 @@ impl From<embeddings::Row> for ExportedEmbeddingOut {
 }
 
 /// A copy that was made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Duplicate)]
 pub struct DuplicateOut {
     status: &'static str,
     original_id: String,
@@ -246,8 +272,22 @@ pub struct DuplicateOut {
     duplicate_title: String,
 }
 
+/// Which documents; a bare list of ids does as well.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum DocumentIds {
+    /// Under a name.
+    Named {
+        /// Their ids.
+        doc_ids: Vec<String>,
+    },
+    /// Bare.
+    Bare(Vec<String>),
+}
+
 /// What became of a batch of deletes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchDelete)]
 pub struct BatchDeleteOut {
     deleted_count: usize,
     failed_count: usize,
@@ -256,7 +296,8 @@ pub struct BatchDeleteOut {
 }
 
 /// What a search found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DashboardSearchResponse)]
 pub struct SearchOut {
     query: String,
     result_count: usize,
@@ -264,8 +305,9 @@ pub struct SearchOut {
 }
 
 /// One find: chunks come first, then documents.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[schema(as = DashboardHit)]
 pub enum HitOut {
     /// A chunk whose text holds the query.
     Chunk {
@@ -309,7 +351,8 @@ impl From<DocumentHit> for HitOut {
 }
 
 /// What changed lately, each list newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Activity)]
 pub struct ActivityOut {
     documents: Vec<DocumentActivityOut>,
     chunks: Vec<ChunkActivityOut>,
@@ -317,26 +360,32 @@ pub struct ActivityOut {
 }
 
 /// A document that changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentActivity)]
 pub struct DocumentActivityOut {
     id: String,
     title: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
 }
 
 /// A chunk that changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChunkActivity)]
 pub struct ChunkActivityOut {
     id: String,
     document_id: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
 }
 
 /// An embedding that changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EmbeddingActivity)]
 pub struct EmbeddingActivityOut {
     id: String,
     chunk_id: String,
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
     updated_at: String,
     is_synced: bool,
 }
@@ -369,6 +418,10 @@ impl From<service::activity::Activity> for ActivityOut {
 }
 
 /// The corpus at a glance.
+#[utoipa::path(
+    get, path = "/api/dashboard/overview", tag = "dashboard", operation_id = "get_dashboard_overview",
+    responses((status = 200, description = "Totals, and at most 10,000 documents, oldest first", body = OverviewOut)),
+)]
 pub async fn overview(call: Call) -> Outcome {
     let now = call.cx().db().clock().now_us();
     let overview = service::dashboard::overview(call.cx()).await?;
@@ -378,6 +431,10 @@ pub async fn overview(call: Call) -> Outcome {
 }
 
 /// How much of the corpus the index holds.
+#[utoipa::path(
+    get, path = "/api/dashboard/sync-status", tag = "dashboard", operation_id = "get_sync_status",
+    responses((status = 200, description = "Totals", body = SyncStatusOut)),
+)]
 pub async fn sync_status(call: Call) -> Outcome {
     let now = call.cx().db().clock().now_us();
     let totals = service::dashboard::sync_status(call.cx()).await?;
@@ -385,6 +442,11 @@ pub async fn sync_status(call: Call) -> Outcome {
 }
 
 /// The statistics of one document.
+#[utoipa::path(
+    get, path = "/api/dashboard/document/{doc_id}/stats", tag = "dashboard", operation_id = "get_document_stats",
+    params(("doc_id" = String, Path, description = "The document")),
+    responses((status = 200, description = "Its statistics", body = DocumentStatsOut)),
+)]
 pub async fn document_stats(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let (row, stats) = service::dashboard::document_stats(call.cx(), &id).await?;
@@ -392,6 +454,14 @@ pub async fn document_stats(call: Call) -> Outcome {
 }
 
 /// One document with everything live below it.
+#[utoipa::path(
+    get, path = "/api/dashboard/document/{doc_id}/export", tag = "dashboard", operation_id = "export_document_json",
+    params(
+        ("doc_id" = String, Path, description = "The document"),
+        ("include_vectors" = Option<bool>, Query, description = "With the vectors, so that it can be read back (false)"),
+    ),
+    responses((status = 200, description = "The document and everything live below it", body = DocumentExportOut)),
+)]
 pub async fn export_document(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let mut form = call.form();
@@ -402,6 +472,14 @@ pub async fn export_document(call: Call) -> Outcome {
 }
 
 /// Copy a document with everything live below it.
+#[utoipa::path(
+    post, path = "/api/dashboard/document/{doc_id}/duplicate", tag = "dashboard", operation_id = "duplicate_document",
+    params(
+        ("doc_id" = String, Path, description = "The document"),
+        ("new_title" = Option<String>, Query, description = "Its title (the original's, followed by ` (Copy)`)", max_length = 255),
+    ),
+    responses((status = 200, description = "The copy was made", body = DuplicateOut)),
+)]
 pub async fn duplicate(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let mut form = call.form();
@@ -420,6 +498,15 @@ pub async fn duplicate(call: Call) -> Outcome {
 }
 
 /// Delete many documents.
+#[utoipa::path(
+    post, path = "/api/dashboard/documents/batch-delete", tag = "dashboard", operation_id = "batch_delete_documents",
+    params(("hard_delete" = Option<bool>, Query, description = "Beyond restoring, with everything below them (false)")),
+    request_body(content = DocumentIds, example = json!({ "doc_ids": ["one", "another"] })),
+    responses(
+        (status = 200, description = "What became of each", body = BatchDeleteOut),
+        (status = 400, description = "No ids were given", body = Refusal),
+    ),
+)]
 pub async fn batch_delete(call: Call) -> Outcome {
     let mode = delete_mode(&call)?;
     let mut form = call.form();
@@ -436,6 +523,17 @@ pub async fn batch_delete(call: Call) -> Outcome {
 }
 
 /// Search chunks and documents by the letters in them.
+#[utoipa::path(
+    get, path = "/api/dashboard/search", tag = "dashboard", operation_id = "search_content",
+    params(
+        ("query" = String, Query, description = "What to look for, in any case; every character stands for itself"),
+        ("limit" = Option<u64>, Query, description = "Chunks at most, and documents at most (100)", minimum = 0),
+    ),
+    responses(
+        (status = 200, description = "Chunks, then documents", body = SearchOut),
+        (status = 400, description = "The query is empty", body = Refusal),
+    ),
+)]
 pub async fn search(call: Call) -> Outcome {
     let mut form = call.form();
     // An empty query is a 400 of its own, so it must pass here.
@@ -453,6 +551,14 @@ pub async fn search(call: Call) -> Outcome {
 }
 
 /// What changed lately.
+#[utoipa::path(
+    get, path = "/api/dashboard/activity", tag = "dashboard", operation_id = "get_recent_activity",
+    params(
+        ("days" = Option<u64>, Query, description = "How far to look back (7)", minimum = 0),
+        ("limit" = Option<u64>, Query, description = "Rows of each kind at most (100)", minimum = 0),
+    ),
+    responses((status = 200, description = "What changed, newest first", body = ActivityOut)),
+)]
 pub async fn activity(call: Call) -> Outcome {
     let mut form = call.form();
     let days = form.query("days", integer(natural)).unwrap_or(7);

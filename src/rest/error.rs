@@ -89,6 +89,12 @@ impl Failure {
         Self::Plain { status, code: Code::MethodNotAllowed, detail: "Method Not Allowed" }
     }
 
+    /// Something is not there, and the contract has a sentence of its own for it.
+    #[must_use]
+    pub const fn not_found(detail: &'static str) -> Self {
+        Self::Plain { status: StatusCode::NOT_FOUND, code: Code::NotFound, detail }
+    }
+
     /// Bad input that the contract answers with 400 and a sentence.
     #[must_use]
     pub const fn bad_request(detail: &'static str) -> Self {

@@ -198,6 +198,16 @@ impl Form<'_> {
         self.query(name, read)
     }
 
+    /// Every value of a query parameter as one list; nothing when there is none, or it is flawed.
+    pub fn query_list<T>(&mut self, name: &str, read: impl Fn(&Json) -> Read<Vec<T>>) -> Option<Vec<T>> {
+        let values = self.call.query_all(name);
+        if values.is_empty() {
+            return None;
+        }
+        let value = Json::Array(values.into_iter().map(|value| Json::String(value.to_owned())).collect());
+        self.note("query", Some(name), read(&value))
+    }
+
     /// The body, which must be there; nothing when it is flawed.
     pub fn body<T>(&mut self, read: impl Fn(&Json) -> Read<T>) -> Option<T> {
         match self.call.json() {

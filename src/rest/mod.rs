@@ -14,6 +14,7 @@ pub mod error;
 pub mod extract;
 pub mod fields;
 pub mod openapi;
+pub mod pinecone;
 
 use std::future::Future;
 
@@ -61,6 +62,13 @@ fn routes() -> Routes {
         .get("/api/documents/{doc_id}", documents::get)
         .put("/api/documents/{doc_id}", documents::update)
         .delete("/api/documents/{doc_id}", documents::delete)
+        .post("/api/pinecone/export/document/{doc_id}", pinecone::export_document)
+        .post("/api/pinecone/export/unsynced", pinecone::export_unsynced)
+        .post("/api/pinecone/export/batch", pinecone::export_batch)
+        .delete("/api/pinecone/vectors", pinecone::delete_vectors)
+        .get("/api/pinecone/index/stats", pinecone::index_stats)
+        .get("/api/pinecone/search", pinecone::search)
+        .post("/api/pinecone/search", pinecone::search_posted)
         .get("/api/dashboard/overview", dashboard::overview)
         .get("/api/dashboard/sync-status", dashboard::sync_status)
         .get("/api/dashboard/document/{doc_id}/stats", dashboard::document_stats)

@@ -17,8 +17,10 @@ use utoipa::openapi::path::PathItem;
 
 use crate::rest::ALIASES;
 use crate::rest::chunks;
+use crate::rest::dashboard;
 use crate::rest::documents;
 use crate::rest::embeddings;
+use crate::rest::pinecone;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,6 +46,21 @@ use crate::rest::embeddings;
         embeddings::get,
         embeddings::update,
         embeddings::delete,
+        pinecone::export_document,
+        pinecone::export_unsynced,
+        pinecone::export_batch,
+        pinecone::delete_vectors,
+        pinecone::index_stats,
+        pinecone::search,
+        pinecone::search_posted,
+        dashboard::overview,
+        dashboard::sync_status,
+        dashboard::document_stats,
+        dashboard::export_document,
+        dashboard::duplicate,
+        dashboard::batch_delete,
+        dashboard::search,
+        dashboard::activity,
     ),
     components(schemas(Refusal, HttpValidationError, ValidationError))
 )]

@@ -9,6 +9,7 @@ pub mod documents;
 pub mod duplicate;
 pub mod embeddings;
 pub mod events;
+pub mod export;
 mod ids;
 pub mod jobs;
 pub mod lists;

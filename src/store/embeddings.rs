@@ -3,6 +3,8 @@
 //! Whoever reads embeddings selects [`COLUMNS`] over [`FROM`], so that `synced`
 //! means the same thing everywhere: the slot on the target is clean and wanted.
 
+use std::collections::HashSet;
+
 use sea_orm::ColumnTrait;
 use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
@@ -257,4 +259,23 @@ pub async fn update(tx: &Tx, id: &str, row: ActiveModel) -> Result<(), DbErr> {
 /// What the database says.
 pub async fn delete(tx: &Tx, id: &str) -> Result<u64, DbErr> {
     Ok(Entity::delete_many().filter(Column::Id.eq(id)).exec(tx).await?.rows_affected)
+}
+
+/// Which of these records of a namespace belong there: their embedding is live and not held.
+///
+/// # Errors
+/// What the database says.
+pub async fn live_records<S: AsRef<str>>(
+    conn: &impl ConnectionTrait,
+    namespace: &str,
+    vector_ids: &[S],
+) -> Result<HashSet<String>, DbErr> {
+    if vector_ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT e.vector_id FROM embeddings e JOIN chunks c ON c.id = e.chunk_id JOIN documents d ON d.id = c.document_id WHERE ");
+    sql.is_any("e.vector_id", vector_ids).push(" AND NOT e.held AND ").push(LIVE);
+    sql.push(" AND d.namespace = ").bind(namespace);
+    sql.all(conn).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }

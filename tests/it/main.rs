@@ -5,6 +5,7 @@ mod dashboard;
 mod documents;
 mod graph;
 mod local_index;
+mod pinecone_rest;
 mod process;
 mod rest_documents;
 mod rest_openapi;
