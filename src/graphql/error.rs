@@ -102,7 +102,8 @@ pub fn entry(field: String, message: String, rule: &str) -> Value {
 }
 
 /// `chunk_index` as this edge spells it: `chunkIndex`.
-fn camel(name: &str) -> String {
+#[must_use]
+pub fn camel(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut upper = false;
     for c in name.chars() {

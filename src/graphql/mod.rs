@@ -15,6 +15,7 @@ pub mod mutation;
 pub mod query;
 pub mod scalars;
 pub mod subscription;
+pub mod sync_job;
 pub mod value;
 pub mod ws;
 

@@ -295,3 +295,36 @@ pub async fn delete_vectors(cx: &Ctx, vector_ids: Vec<String>) -> Result<u64> {
     wait(cx, &job.id).await?;
     Ok(count)
 }
+
+/// The state of a job.
+#[must_use]
+pub fn state(job: &Model) -> JobState {
+    jobs::state(job)
+}
+
+/// The name of the target of a job.
+///
+/// # Errors
+/// What the database says.
+pub async fn target_name(cx: &Ctx, job: &Model) -> Result<String> {
+    Ok(jobs::target_name(cx.read(), job.target_id).await?.unwrap_or_else(|| job.target_id.to_string()))
+}
+
+/// Done of a hundred; 100 when there was nothing to do.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn percentage(job: &Model) -> f64 {
+    if job.total == 0 { 100.0 } else { job.done as f64 * 100.0 / job.total as f64 }
+}
+
+/// Seconds until the end of a job at its pace so far. A hundredth must be done to tell.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn eta_seconds(job: &Model, now_ms: i64) -> Option<f64> {
+    if jobs::state(job).is_terminal() {
+        return Some(0.0);
+    }
+    let elapsed = now_ms - job.created_at;
+    let enough = job.done > 0 && job.done * 100 >= job.total && elapsed > 0;
+    enough.then(|| elapsed as f64 / 1000.0 * (job.total - job.done) as f64 / job.done as f64)
+}

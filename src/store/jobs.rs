@@ -304,6 +304,16 @@ pub async fn numbers(conn: &impl ConnectionTrait, ids: &[String]) -> Result<Hash
     sql.all(conn).await?.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
+/// The name of a target.
+///
+/// # Errors
+/// What the database says.
+pub async fn target_name(conn: &impl ConnectionTrait, target_id: i64) -> Result<Option<String>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT name FROM sync_targets WHERE id = ").bind(target_id);
+    sql.one(conn).await?.map(|row| row.try_get_by_index(0)).transpose()
+}
+
 /// Names the slots of a job whose scope is a list.
 ///
 /// # Errors
