@@ -7,6 +7,8 @@
 
 pub mod process;
 
+pub mod rows;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Request;
