@@ -1,8 +1,11 @@
 //! One test binary: each module is one noun, each test one sentence.
 
 mod architecture;
+mod chunks;
 mod dashboard;
 mod documents;
+mod duplicate;
+mod embeddings;
 mod graph;
 mod local_index;
 mod pinecone_rest;

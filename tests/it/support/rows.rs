@@ -60,8 +60,7 @@ pub fn code<T: std::fmt::Debug>(outcome: Result<T>) -> Code {
 
 /// The broken fields of a refused command, as `path: message`.
 pub fn flaws<T: std::fmt::Debug>(outcome: Result<T>) -> Vec<String> {
-    match outcome.expect_err("a failure") {
-        Error::Invalid(fields) => fields.iter().map(|error| format!("{}: {}", error.field(), error.rule)).collect(),
-        other => panic!("not about fields: {other:?}"),
-    }
+    let refused = outcome.expect_err("a failure");
+    let Error::Invalid(fields) = refused else { panic!("not about fields: {refused:?}") };
+    fields.iter().map(|error| format!("{}: {}", error.field(), error.rule)).collect()
 }
