@@ -9,6 +9,7 @@ use clap::ArgMatches;
 use clap::Command;
 
 use crate::cli::Failure;
+use crate::cli::adopt;
 use crate::config::Config;
 use crate::config::settings;
 use crate::config::settings::SETTINGS;
@@ -17,6 +18,9 @@ use crate::store::connect::Location;
 
 /// Settings of commands that only open the database.
 const DATABASE_ONLY: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG"];
+
+/// Settings of commands that name their databases themselves.
+const LOG_ONLY: &[&str] = &["DB_ECHO", "CORPUSD_LOG"];
 
 /// All commands.
 pub fn command() -> Command {
@@ -37,6 +41,7 @@ pub fn command() -> Command {
                 .about("Brings the tables of the database up to date, and ends")
                 .args(flags(|setting| DATABASE_ONLY.contains(&setting.name))),
         )
+        .subcommand(adopt::command().args(flags(|setting| LOG_ONLY.contains(&setting.name))))
 }
 
 fn serve() -> Command {

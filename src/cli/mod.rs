@@ -3,6 +3,7 @@
 //! Answers go to standard output, everything else to standard error. Exit codes:
 //! 0 done, 1 failed, 2 wrong usage.
 
+mod adopt;
 mod args;
 mod serve;
 mod tasks;
@@ -95,6 +96,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
     telemetry::start(&config);
     match name {
         "serve" => serve::run(config).await,
+        "adopt" => adopt::run(matches, config).await,
         "migrate" => tasks::migrate(&config).await,
         other => Err(Failure::Usage(format!("no command {other}"))),
     }

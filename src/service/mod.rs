@@ -3,6 +3,7 @@
 //! Knows no HTTP and no GraphQL. Both edges call these functions, and only these.
 
 pub mod activity;
+pub mod adopt;
 pub mod chunks;
 pub mod dashboard;
 pub mod documents;

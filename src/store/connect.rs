@@ -89,6 +89,9 @@ pub enum OpenError {
          copy it with `corpusd adopt --from URL --to URL` and serve the copy"
     )]
     Seed,
+    /// What was to be adopted is no database of the FastAPI application.
+    #[error("this is no database of the older FastAPI application: it has no documents with doc_metadata")]
+    NotSeed,
     /// The tables of some other application are in it.
     #[error("this database holds tables of another application and was left untouched; name an empty one")]
     Foreign,
@@ -167,7 +170,7 @@ async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnect
     Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(read), SqlxSqliteConnector::from_sqlx_sqlite_pool(write)))
 }
 
-async fn postgres(url: &str, config: &DatabaseConfig) -> Result<DatabaseConnection, OpenError> {
+pub(super) async fn postgres(url: &str, config: &DatabaseConfig) -> Result<DatabaseConnection, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(conn_error)?.application_name("corpusd");
     let options = if config.echo { options } else { options.disable_statement_logging() };
     let pool = PgPoolOptions::new()
@@ -232,14 +235,19 @@ pub fn read_untouched(path: &Path) -> rusqlite::Result<rusqlite::Connection> {
     rusqlite::Connection::open_with_flags(format!("{uri}?{mode}"), flags)
 }
 
-/// Refuses a schema with tables of our names that are not ours.
-async fn refuse_foreign_schema(conn: &DatabaseConnection) -> Result<(), OpenError> {
+/// Whether the tables of the older application are in a PostgreSQL schema.
+pub(super) async fn is_seed(conn: &impl ConnectionTrait) -> Result<bool, DbErr> {
     let mut sql = Sql::new(conn);
     sql.push(
         "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema() \
          AND table_name = 'documents' AND column_name = 'doc_metadata'",
     );
-    if sql.one(conn).await?.is_some() {
+    Ok(sql.one(conn).await?.is_some())
+}
+
+/// Refuses a schema with tables of our names that are not ours.
+async fn refuse_foreign_schema(conn: &DatabaseConnection) -> Result<(), OpenError> {
+    if is_seed(conn).await? {
         return Err(OpenError::Seed);
     }
     let ours = is_known(conn, "corpus_clock").await? || is_known(conn, "corpusd_lease").await?;

@@ -18,6 +18,7 @@ pub mod lists;
 pub mod local_records;
 pub mod log;
 pub mod search;
+pub mod seed;
 pub mod slots;
 pub mod sql;
 pub mod stats;

@@ -1,5 +1,6 @@
 //! One test binary: each module is one noun, each test one sentence.
 
+mod adopt;
 mod architecture;
 mod chunks;
 mod dashboard;
