@@ -180,3 +180,63 @@ async fn activity_has_each_kind_newest_first_within_the_days() {
     let ever = test.rest("GET", "/api/dashboard/activity?days=9223372036854775807", None).await;
     assert_eq!(ever.json()["documents"].as_array().map(Vec::len), Some(2));
 }
+
+#[tokio::test]
+async fn a_copy_has_the_live_chunks_and_embeddings_as_new_rows_that_are_not_on_the_index() {
+    let test = corpus().await;
+    let made = test.rest("POST", "/api/dashboard/document/d1/duplicate", None).await;
+    let body = made.json();
+    let copy = body["duplicate_id"].as_str().expect("an id");
+    assert_eq!(
+        (made.status, made.text.as_str()),
+        (
+            200,
+            format!(
+                r#"{{"status":"success","original_id":"d1","duplicate_id":"{copy}","duplicate_title":"One (Copy)"}}"#
+            )
+            .as_str()
+        )
+    );
+    let export =
+        test.rest("GET", &format!("/api/dashboard/document/{copy}/export?include_vectors=1"), None).await.json();
+    assert_eq!(export["chunks"].as_array().map(Vec::len), Some(1));
+    assert_eq!(export["chunks"][0]["text"], "Crème");
+    for embedding in export["chunks"][0]["embeddings"].as_array().expect("embeddings") {
+        assert_eq!((&embedding["pinecone_id"], &embedding["is_synced"]), (&serde_json::Value::Null, &false.into()));
+        assert_eq!(embedding["vector"], serde_json::json!([1.0]));
+    }
+    assert_eq!(export["statistics"]["embedding_count"], 2);
+    let empty = test.rest("POST", "/api/dashboard/document/d3/duplicate?new_title=", None).await;
+    assert_eq!(empty.json()["duplicate_title"], "Bare (Copy)");
+    let long = format!("/api/dashboard/document/d3/duplicate?new_title={}", "x".repeat(256));
+    let long = test.rest("POST", &long, None).await;
+    assert_eq!((long.status, &long.json()["detail"][0]["loc"]), (422, &serde_json::json!(["query", "new_title"])));
+    let gone = test.rest("POST", "/api/dashboard/document/d2/duplicate", None).await;
+    assert_eq!(gone.status, 404);
+}
+
+#[tokio::test]
+async fn a_copy_of_the_longest_title_is_cut() {
+    let test = TestApp::new().await;
+    let made = test.rest("POST", "/api/documents", Some(serde_json::json!({ "title": "é".repeat(255) }))).await;
+    let path = format!("/api/dashboard/document/{}/duplicate", made.json()["id"].as_str().expect("an id"));
+    let copy = test.rest("POST", &path, None).await.json();
+    let title = copy["duplicate_title"].as_str().expect("a title");
+    assert!(title.chars().count() <= 255 && title.starts_with('é'), "{title}");
+}
+
+#[tokio::test]
+async fn a_batch_of_deletes_tells_which_ids_failed() {
+    let test = corpus().await;
+    let body = serde_json::json!({ "doc_ids": ["d1", "no", "d1", "nul\0"] });
+    let first = test.rest("POST", "/api/dashboard/documents/batch-delete", Some(body)).await;
+    assert_eq!(first.text, r#"{"deleted_count":1,"failed_count":2,"failed_ids":["no","nul\u0000"],"total":3}"#);
+    let second = test
+        .rest("POST", "/api/dashboard/documents/batch-delete?hard_delete=true", Some(serde_json::json!(["d1", "d3"])))
+        .await;
+    assert_eq!(second.text, r#"{"deleted_count":2,"failed_count":0,"failed_ids":[],"total":2}"#);
+    assert_eq!(
+        test.rest("GET", "/api/documents?include_deleted=true", None).await.json().as_array().map(Vec::len),
+        Some(1)
+    );
+}
