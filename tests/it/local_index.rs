@@ -1,13 +1,21 @@
 //! The embedded index, through its port.
 
+use std::collections::BTreeMap;
+
+use corpusd::config::IndexConfig;
+use corpusd::config::Metric;
 use corpusd::filter::Filter;
 use corpusd::index::IndexErrorKind;
 use corpusd::index::Match;
 use corpusd::index::VectorIndex;
 use corpusd::index::VectorQuery;
 use corpusd::index::VectorRecord;
+use corpusd::index::local::LocalIndex;
+use corpusd::index::local::memory::Narrowing;
+use corpusd::index::local::metric::score;
 use corpusd::json::Json;
 use corpusd::json::Literals;
+use proptest::prelude::*;
 
 use crate::support::TestApp;
 
@@ -98,4 +106,185 @@ async fn tombstones_are_removed_after_seven_days() {
     app.clock.advance(std::time::Duration::from_secs(2));
     assert_eq!(index.maintain().await, Ok(1));
     assert_eq!(index.list("n", None, 10).await.expect("a list"), ["b"]);
+}
+
+/// An index over the same database, as another replica or after a restart has it; everything is scored exactly
+/// when `scored` is great.
+async fn replica(app: &TestApp, metric: Metric, scored: usize) -> LocalIndex {
+    let config = IndexConfig { metric, ..IndexConfig::default() };
+    let index = LocalIndex::open(&config, app.cx().db()).await.expect("the index opens");
+    index.narrowing(Narrowing { per_match: 1, least: scored })
+}
+
+/// What the index must answer.
+fn brute_force(metric: Metric, records: &BTreeMap<(String, String), VectorRecord>, query: &VectorQuery) -> Vec<Match> {
+    let in_scope = |(key, record): &(&(String, String), &VectorRecord)| {
+        let metadata = Json::parse(record.metadata.as_bytes(), Literals::Strict).expect("JSON");
+        query.namespace.as_ref().is_none_or(|name| *name == key.0)
+            && query.filter.as_ref().is_none_or(|filter| filter.matches(&metadata))
+    };
+    let found = |(key, record): (&(String, String), &VectorRecord)| Match {
+        namespace: key.0.clone(),
+        id: key.1.clone(),
+        score: score(metric, &query.vector, &record.values),
+        metadata: record.metadata.clone(),
+    };
+    let mut matches: Vec<Match> = records.iter().filter(in_scope).map(found).collect();
+    matches.sort_by(|a, b| {
+        b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)).then_with(|| a.namespace.cmp(&b.namespace))
+    });
+    matches.truncate(query.top_k);
+    matches
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Upsert { namespace: u8, ids: Vec<u8>, seed: u64 },
+    Delete { namespace: u8, ids: Vec<u8> },
+    Prune,
+    Restart,
+    Query { namespace: Option<u8>, filter: usize, seed: u64, top_k: usize },
+}
+
+const FILTERS: [&str; 6] = [
+    "{}",
+    r#"{"n":{"$gte":3,"$lt":7}}"#,
+    r#"{"kind":{"$in":["a","c"]}}"#,
+    r#"{"kind":{"$ne":"a"}}"#,
+    r#"{"$or":[{"tags":"t1"},{"n":{"$exists":false}}]}"#,
+    r#"{"kind":"none of them"}"#,
+];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let ids = || prop::collection::vec(0..12u8, 1..8);
+    let step = prop_oneof![
+        4 => (0..2u8, ids(), any::<u64>()).prop_map(|(namespace, ids, seed)| Step::Upsert { namespace, ids, seed }),
+        2 => (0..2u8, ids()).prop_map(|(namespace, ids)| Step::Delete { namespace, ids }),
+        1 => Just(Step::Prune),
+        1 => Just(Step::Restart),
+        4 => (prop::option::of(0..2u8), 0..FILTERS.len(), any::<u64>(), 1..20usize)
+            .prop_map(|(namespace, filter, seed, top_k)| Step::Query { namespace, filter, seed, top_k }),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+fn name(namespace: u8) -> String {
+    format!("n{namespace}")
+}
+
+/// Few values, so that scores are often equal.
+fn small_vector(rng: &mut fastrand::Rng) -> Vec<f32> {
+    let mut vector: Vec<f32> = (0..4).map(|_| f32::from(rng.i8(-2..=2))).collect();
+    vector[0] += 0.5;
+    vector
+}
+
+async fn run(steps: Vec<Step>) {
+    let app = TestApp::new().await;
+    for metric in [Metric::Cosine, Metric::Dotproduct, Metric::Euclidean] {
+        let mut replicas = [replica(&app, metric, 1000).await, replica(&app, metric, 1000).await];
+        let mut records = BTreeMap::new();
+        for (at, step) in steps.iter().enumerate() {
+            // Either replica writes, either answers.
+            let index = at % 2;
+            match step {
+                Step::Upsert { namespace, ids, seed } => {
+                    let mut rng = fastrand::Rng::with_seed(*seed);
+                    let made = |id: &u8| {
+                        let kind = ["a", "b", "c"][rng.usize(..3)];
+                        let metadata = match rng.u8(..3) {
+                            0 => format!(r#"{{"kind":"{kind}"}}"#),
+                            1 => format!(r#"{{"kind":"{kind}","n":{}}}"#, rng.u8(..10)),
+                            _ => format!(r#"{{"n":{},"tags":["t{}","t{}"]}}"#, rng.u8(..10), rng.u8(..3), rng.u8(..3)),
+                        };
+                        record(&format!("r{id}"), &small_vector(&mut rng), &metadata)
+                    };
+                    let made: Vec<VectorRecord> = ids.iter().map(made).collect();
+                    for record in &made {
+                        records.insert((name(*namespace), record.id.clone()), record.clone());
+                    }
+                    replicas[index].upsert(&name(*namespace), made).await.expect("written");
+                }
+                Step::Delete { namespace, ids } => {
+                    let ids: Vec<String> = ids.iter().map(|id| format!("r{id}")).collect();
+                    for id in &ids {
+                        records.remove(&(name(*namespace), id.clone()));
+                    }
+                    replicas[index].delete(&name(*namespace), &ids).await.expect("deleted");
+                }
+                Step::Prune => {
+                    app.clock.advance(std::time::Duration::from_secs(8 * 24 * 3600));
+                    replicas[index].maintain().await.expect("maintained");
+                }
+                Step::Restart => replicas[index] = replica(&app, metric, 1000).await,
+                Step::Query { namespace, filter: which, seed, top_k } => {
+                    let query = VectorQuery {
+                        namespace: namespace.map(name),
+                        vector: small_vector(&mut fastrand::Rng::with_seed(*seed)),
+                        top_k: *top_k,
+                        filter: Some(filter(FILTERS[*which])),
+                    };
+                    let expected = brute_force(metric, &records, &query);
+                    assert_eq!(find(&replicas[index], query).await, expected);
+                }
+            }
+        }
+        // Left empty for the next metric.
+        for namespace in [name(0), name(1)] {
+            let all = replicas[0].list(&namespace, None, 100).await.expect("a list");
+            replicas[1].delete(&namespace, &all).await.expect("deleted");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn any_replica_answers_as_brute_force_would_after_any_steps(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(run(steps));
+    }
+}
+
+/// Vectors in clusters, as those of texts are; `spread` is how wide a cluster is for the distance between them.
+fn clustered(rng: &mut fastrand::Rng, count: usize, dimension: usize, spread: f32) -> Vec<Vec<f32>> {
+    let gauss = |rng: &mut fastrand::Rng| (0..4).map(|_| rng.f32() - 0.5).sum::<f32>();
+    let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..dimension).map(|_| gauss(rng)).collect()).collect();
+    let point = |rng: &mut fastrand::Rng| {
+        let (centre, length) = (&centres[rng.usize(..centres.len())], 0.5 + rng.f32());
+        centre.iter().map(|number| (number + spread * gauss(rng)) * length).collect()
+    };
+    (0..count).map(|_| point(rng)).collect()
+}
+
+#[tokio::test]
+async fn narrowing_by_codes_loses_less_than_one_match_in_a_hundred() {
+    for (dimension, sparse) in [(16, false), (512, false), (512, true)] {
+        let app = TestApp::new().await;
+        let mut rng = fastrand::Rng::with_seed(11);
+        let mut vectors = clustered(&mut rng, 1010, dimension, 0.5);
+        if sparse {
+            // Never negative and mostly zero: what signs alone would say nothing of.
+            vectors.iter_mut().flatten().for_each(|number| *number = (*number - 0.4).max(0.0));
+            vectors.iter_mut().for_each(|vector| vector[0] += 0.1);
+        }
+        let queries = vectors.split_off(1000);
+        let exact = replica(&app, Metric::Cosine, 10_000).await;
+        for (page, vectors) in vectors.chunks(500).enumerate() {
+            let made =
+                vectors.iter().enumerate().map(|(i, vector)| record(&format!("r{}", page * 500 + i), vector, "{}"));
+            exact.upsert("n", made.collect()).await.expect("written");
+        }
+        for metric in [Metric::Cosine, Metric::Dotproduct, Metric::Euclidean] {
+            let exact = replica(&app, metric, 10_000).await;
+            let coded = replica(&app, metric, 60).await;
+            let mut missed = 0;
+            for vector in &queries {
+                let truth = find(&exact, query(vector, 10)).await;
+                let found = find(&coded, query(vector, 10)).await;
+                missed += truth.iter().filter(|best| !found.contains(best)).count();
+            }
+            assert!(missed <= queries.len() * 10 / 100, "{metric:?}, {dimension}: {missed} of {}", queries.len() * 10);
+        }
+    }
 }

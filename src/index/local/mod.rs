@@ -1,13 +1,24 @@
 //! The embedded index: records in the database, codes in memory.
 //!
 //! Writes go through the database alone; memory follows it by revision before
-//! every query, whoever wrote, so that several replicas see one index.
+//! every query, whoever wrote, so that several replicas see one index. A query
+//! narrows the records down by what memory knows, and scores those that remain by
+//! their vectors, which it reads for the purpose.
 
+pub mod best;
+pub mod bitmap;
+pub mod code;
+pub mod facets;
+pub mod memory;
 pub mod metric;
+pub mod rotate;
+pub mod segment;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,6 +41,9 @@ use crate::index::VectorIndex;
 use crate::index::VectorQuery;
 use crate::index::VectorRecord;
 use crate::index::Written;
+use crate::index::local::code::Layout;
+use crate::index::local::memory::Memory;
+use crate::index::local::memory::Narrowing;
 use crate::json::Json;
 use crate::json::Literals;
 use crate::store::Db;
@@ -45,11 +59,22 @@ const PRUNE: i64 = 1000;
 const LIMITS: IndexLimits =
     IndexLimits { upsert_records: 500, upsert_bytes: 16_000_000, delete_ids: 1000, metadata_bytes: 40_960 };
 
+/// Changes of one statement.
+const CHANGES: i64 = 2000;
+/// Vectors of one statement.
+const VECTORS: usize = 256;
+/// From how many records on a scan leaves the threads that answer requests.
+const BLOCKING: usize = 2000;
+
 /// The embedded index.
 #[derive(Debug)]
 pub struct LocalIndex {
     db: Db,
     metric: Metric,
+    narrowing: Narrowing,
+    memory: Arc<RwLock<Memory>>,
+    /// Held by who brings memory up to date.
+    refreshing: tokio::sync::Mutex<()>,
     /// As configured, else 0.
     fixed: u32,
     /// As far as is known; 0 until then.
@@ -65,12 +90,22 @@ impl LocalIndex {
         let index = Self {
             db: db.clone(),
             metric: config.metric,
+            narrowing: Narrowing::default(),
+            memory: Arc::default(),
+            refreshing: tokio::sync::Mutex::default(),
             fixed: config.dimension.unwrap_or(0),
             dimension: AtomicU32::new(config.dimension.unwrap_or(0)),
         };
         let clock = local_records::clock(db.read()).await?;
         index.learn(clock.dimension);
         Ok(index)
+    }
+
+    /// The same, narrowing down otherwise: for tests and measurements.
+    #[must_use]
+    pub const fn narrowing(mut self, narrowing: Narrowing) -> Self {
+        self.narrowing = narrowing;
+        self
     }
 
     /// Takes note of the dimension that the records have.
@@ -83,21 +118,12 @@ impl LocalIndex {
     async fn put(&self, namespace: &str, records: Vec<VectorRecord>) -> IndexResult<Written> {
         let Some(first) = records.first() else { return Ok(Written::default()) };
         let dimension = if self.fixed > 0 { self.fixed as usize } else { first.values.len() };
-        let mut rows = BTreeMap::new();
-        for record in records {
+        for record in &records {
             check(&record.values, dimension).map_err(|error| rejected(format!("{}: {error}", record.id)))?;
-            let row = NewRecord {
-                vector_id: record.id.clone(),
-                code: Vec::new(),
-                facets: Vec::new(),
-                metadata: record.metadata,
-                vector: vector::to_bytes(&record.values),
-            };
-            // Of one id twice in a request the last one counts.
-            rows.insert(record.id, row);
         }
+        let rows = tokio::task::spawn_blocking(move || rows(records, Layout::of(dimension))).await;
+        let rows = Arc::new(rows.map_err(|_| IndexError::new(IndexErrorKind::NotApplied, "a task was lost"))?);
         let stored = i32::try_from(dimension).map_err(|_| rejected("the vector is too long"))?;
-        let rows: Arc<Vec<NewRecord>> = Arc::new(rows.into_values().collect());
         let namespace = namespace.to_owned();
         let written = self.db.write(move |tx| {
             let (rows, namespace) = (rows.clone(), namespace.clone());
@@ -114,39 +140,108 @@ impl LocalIndex {
         }
     }
 
-    async fn search(&self, query: VectorQuery) -> IndexResult<Vec<Match>> {
-        let clock = local_records::clock(self.db.read()).await.map_err(read_failed)?;
+    /// Brings memory up to what is committed now.
+    async fn refresh(&self) -> Result<(), DbErr> {
+        let clock = local_records::clock(self.db.read()).await?;
         self.learn(clock.dimension);
+        if self.read(|memory| memory.is_at(&clock)) {
+            return Ok(());
+        }
+        let _alone = self.refreshing.lock().await;
+        // Somebody else may have been here meanwhile, and have seen more.
+        let clock = local_records::clock(self.db.read()).await?;
+        let mut after = self.change(|memory| memory.begin(&clock));
+        while clock.dimension.is_some() {
+            let changes = local_records::changes(self.db.read(), after, CHANGES).await?;
+            if let Some(last) = changes.last() {
+                after = (last.rev, last.number);
+            }
+            let full = i64::try_from(changes.len()).unwrap_or(0) == CHANGES;
+            self.change(|memory| changes.iter().for_each(|change| memory.apply(change)));
+            if !full {
+                break;
+            }
+        }
+        self.change(|memory| memory.seen = (clock.rev.max(after.0), i64::MAX));
+        Ok(())
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.memory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
+        change(&mut self.memory.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn search(&self, query: VectorQuery) -> IndexResult<Vec<Match>> {
+        self.refresh().await.map_err(read_failed)?;
         let Some(dimension) = self.dimension() else { return Ok(Vec::new()) };
         check(&query.vector, dimension as usize).map_err(rejected)?;
-        let filter = query.filter.unwrap_or(Filter::All(Vec::new()));
-        let changes = local_records::changes(self.db.read(), (0, 0), i64::MAX).await.map_err(read_failed)?;
-        let numbers: Vec<i64> = changes
-            .iter()
-            .filter(|change| change.content.is_some())
-            .filter(|change| query.namespace.as_ref().is_none_or(|name| *name == change.namespace))
-            .map(|change| change.number)
-            .collect();
-        let metadata = local_records::metadata(self.db.read(), &numbers).await.map_err(read_failed)?;
-        let mut metadata: HashMap<i64, String> = metadata.into_iter().collect();
-        let candidates = local_records::candidates(self.db.read(), &numbers).await.map_err(read_failed)?;
-        let matches = candidates.into_iter().filter_map(|candidate| {
-            let metadata = metadata.remove(&candidate.number)?;
-            let object = Json::parse(metadata.as_bytes(), Literals::Strict).ok()?;
-            filter.matches(&object).then(|| Match {
-                score: metric::score(self.metric, &query.vector, &vector::from_bytes(&candidate.vector)),
-                namespace: candidate.namespace,
-                id: candidate.vector_id,
-                metadata,
-            })
-        });
-        let mut matches: Vec<Match> = matches.collect();
-        matches.sort_by(|a, b| {
-            b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)).then_with(|| a.namespace.cmp(&b.namespace))
-        });
-        matches.truncate(query.top_k);
+        let query = Arc::new(query);
+        let numbers = self.candidates(query.clone()).await?;
+        let mut scored = Vec::with_capacity(numbers.len());
+        for page in numbers.chunks(VECTORS) {
+            let rows = local_records::candidates(self.db.read(), page).await.map_err(read_failed)?;
+            scored.extend(rows.into_iter().filter(|row| row.vector.len() == query.vector.len() * 4).map(|row| {
+                let score = metric::score(self.metric, &query.vector, &vector::from_bytes(&row.vector));
+                (score, row.vector_id, row.namespace, row.number)
+            }));
+        }
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)).then_with(|| a.2.cmp(&b.2)));
+        let mut matches = Vec::new();
+        let mut scored = scored.into_iter();
+        // A record may have gone or changed since memory was asked: then the next one follows.
+        while matches.len() < query.top_k {
+            let page: Vec<_> = scored.by_ref().take((query.top_k - matches.len()).min(VECTORS)).collect();
+            if page.is_empty() {
+                break;
+            }
+            let numbers: Vec<i64> = page.iter().map(|(.., number)| *number).collect();
+            let metadata = local_records::metadata(self.db.read(), &numbers).await.map_err(read_failed)?;
+            let mut metadata: HashMap<i64, String> = metadata.into_iter().collect();
+            matches.extend(page.into_iter().filter_map(|(score, id, namespace, number)| {
+                let metadata = metadata.remove(&number)?;
+                passes(query.filter.as_ref(), &metadata).then_some(Match { namespace, id, score, metadata })
+            }));
+        }
         Ok(matches)
     }
+
+    /// The addresses of the records that are worth to be scored.
+    async fn candidates(&self, query: Arc<VectorQuery>) -> IndexResult<Vec<i64>> {
+        let (memory, metric, scored) = (self.memory.clone(), self.metric, self.narrowing.scored(query.top_k));
+        let find = move || {
+            let memory = memory.read().unwrap_or_else(PoisonError::into_inner);
+            memory.candidates(query.namespace.as_deref(), query.filter.as_ref(), (metric, &query.vector), scored)
+        };
+        if self.read(Memory::records) < BLOCKING {
+            return Ok(find());
+        }
+        let found = tokio::task::spawn_blocking(find).await;
+        found.map_err(|_| IndexError::new(IndexErrorKind::NotApplied, "a task was lost"))
+    }
+}
+
+/// The rows of records. Of one id twice in a request the last one counts.
+fn rows(records: Vec<VectorRecord>, layout: Layout) -> Vec<NewRecord> {
+    let records: BTreeMap<String, VectorRecord> =
+        records.into_iter().map(|record| (record.id.clone(), record)).collect();
+    let row = |record: VectorRecord| NewRecord {
+        vector_id: record.id,
+        code: layout.encode(&record.values),
+        facets: facets::encode(&record.metadata),
+        metadata: record.metadata,
+        vector: vector::to_bytes(&record.values),
+    };
+    records.into_values().map(row).collect()
+}
+
+/// Whether stored metadata fulfils a filter: memory knows strings by their hashes only.
+fn passes(filter: Option<&Filter>, metadata: &str) -> bool {
+    filter.is_none_or(|filter| {
+        Json::parse(metadata.as_bytes(), Literals::Python).is_ok_and(|metadata| filter.matches(&metadata))
+    })
 }
 
 /// What a vector must be: of the index's dimension, finite, and not all zero.
