@@ -420,6 +420,11 @@ impl std::error::Error for Error {}
 impl From<sea_orm::DbErr> for Error {
     /// A database error that no rule of `store/` has turned into something better.
     fn from(cause: sea_orm::DbErr) -> Self {
+        if matches!(cause, sea_orm::DbErr::ConnectionAcquire(_) | sea_orm::DbErr::Conn(_)) {
+            tracing::warn!(error = %cause, "no connection to the database");
+            let detail = "The database does not answer".to_owned();
+            return Self::Unavailable { detail, retry_after: Some(Duration::from_secs(1)), job_id: None };
+        }
         Self::internal(cause)
     }
 }

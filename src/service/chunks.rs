@@ -22,6 +22,7 @@ use crate::service::rules;
 use crate::service::rules::Check;
 use crate::store;
 use crate::store::Tx;
+use crate::store::documents::Below;
 use crate::store::log::Change;
 use crate::store::log::ChangeKind;
 use crate::store::slots::Extent;
@@ -236,11 +237,13 @@ pub async fn get(cx: &Ctx, id: &str) -> Result<chunk::Model> {
 
 /// Locks the document of a chunk, deleted or not, and reads both behind the lock.
 async fn lock(tx: &Tx, id: &str) -> Result<(document::Model, chunk::Model)> {
-    let none = || Error::not_found(WHAT, id);
-    let before = store::chunks::find_with_deleted(tx, id).await?.ok_or_else(none)?;
-    let document = store::documents::lock(tx, &before.document_id).await?.ok_or_else(none)?;
-    let row = store::chunks::find_with_deleted(tx, id).await?.ok_or_else(none)?;
-    if row.document_id == document.id { Ok((document, row)) } else { Err(none()) }
+    let documents = store::documents::lock_above(tx, Below::Chunks, &[id]).await?;
+    let row = store::chunks::find_with_deleted(tx, id).await?;
+    documents
+        .into_iter()
+        .zip(row)
+        .find(|(document, row)| document.id == row.document_id)
+        .ok_or_else(|| Error::not_found(WHAT, id))
 }
 
 /// What every change of a chunk ends with: its slots, its document's revision, the log.

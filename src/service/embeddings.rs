@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sea_orm::ActiveValue::Set;
@@ -18,6 +19,7 @@ use crate::service::rules;
 use crate::service::rules::Check;
 use crate::store;
 use crate::store::Tx;
+use crate::store::documents::Below;
 use crate::store::embeddings::Row;
 use crate::store::embeddings::Vectors;
 use crate::store::log::Change;
@@ -208,15 +210,12 @@ async fn lock_parents(tx: &Tx, new: &[(String, NewEmbedding)]) -> Result<HashMap
     let mut chunk_ids: Vec<&str> = new.iter().map(|(chunk_id, _)| chunk_id.as_str()).collect();
     chunk_ids.sort_unstable();
     chunk_ids.dedup();
-    let before = store::chunks::documents_of(tx, &chunk_ids).await?;
-    let mut document_ids: Vec<String> = before.into_iter().map(|(_, document_id)| document_id).collect();
-    document_ids.sort_unstable();
-    document_ids.dedup();
-    let documents = store::documents::lock_many(tx, &document_ids).await?;
-    let live = |id: &String| documents.iter().any(|document| document.id == *id && document.deleted_at.is_none());
-    // Once more, behind the lock: a chunk may have been deleted while it was waited for.
+    let documents = store::documents::lock_above(tx, Below::Chunks, &chunk_ids).await?;
+    let live: HashSet<&str> =
+        documents.iter().filter(|row| row.deleted_at.is_none()).map(|row| row.id.as_str()).collect();
+    // Read behind the lock: a chunk may have been deleted while it was waited for.
     let parents = store::chunks::documents_of(tx, &chunk_ids).await?;
-    Ok(parents.into_iter().filter(|(_, document_id)| live(document_id)).collect())
+    Ok(parents.into_iter().filter(|(_, document_id)| live.contains(document_id.as_str())).collect())
 }
 
 /// What a row that was just inserted reads as.
@@ -265,9 +264,11 @@ pub async fn update(cx: &Ctx, id: &str, patch: EmbeddingPatch) -> Result<Row> {
         Box::pin(async move {
             let (patch, claims) = &*command;
             let none = || Error::not_found(WHAT, &id);
-            let document_id = store::embeddings::document_of(tx, &id).await?.ok_or_else(none)?;
-            store::documents::lock(tx, &document_id).await?.ok_or_else(none)?;
-            let row = store::embeddings::find(tx, target, &id, Vectors::Read).await?.ok_or_else(none)?;
+            let documents = store::documents::lock_above(tx, Below::Embeddings, &[&id]).await?;
+            let row = store::embeddings::find(tx, target, &id, Vectors::Read)
+                .await?
+                .filter(|row| documents.iter().any(|document| document.id == row.document_id))
+                .ok_or_else(none)?;
             let Some(mut changes) = patch.changes(&row) else {
                 return Ok(Row { vector: None, ..row });
             };
@@ -276,9 +277,9 @@ pub async fn update(cx: &Ctx, id: &str, patch: EmbeddingPatch) -> Result<Row> {
             store::embeddings::update(tx, &id, changes)
                 .await
                 .map_err(|error| store::constraint(error, "vector_id: already taken", (WHAT, &id)))?;
-            store::slots::touch(tx, target, &document_id, Extent::Embeddings(std::slice::from_ref(&id))).await?;
-            store::documents::bump(tx, &[&document_id]).await?;
-            tx.record(Change::new(ChangeKind::EmbeddingUpdated, &id, &document_id));
+            store::slots::touch(tx, target, &row.document_id, Extent::Embeddings(std::slice::from_ref(&id))).await?;
+            store::documents::bump(tx, &[&row.document_id]).await?;
+            tx.record(Change::new(ChangeKind::EmbeddingUpdated, &id, &row.document_id));
             store::embeddings::find(tx, target, &id, Vectors::Leave).await?.ok_or_else(none)
         })
     })
@@ -296,9 +297,9 @@ pub async fn delete(cx: &Ctx, id: &str) -> Result<()> {
         let id = id.clone();
         Box::pin(async move {
             let none = || Error::not_found(WHAT, &id);
-            let document_id = store::embeddings::document_of(tx, &id).await?.ok_or_else(none)?;
-            store::documents::lock(tx, &document_id).await?.ok_or_else(none)?;
-            if store::embeddings::delete(tx, &id).await? == 0 {
+            let document = store::documents::lock_above(tx, Below::Embeddings, &[&id]).await?.pop().ok_or_else(none)?;
+            let document_id = document.id;
+            if store::embeddings::delete(tx, &document_id, &id).await? == 0 {
                 return Err(none());
             }
             store::slots::touch(tx, target, &document_id, Extent::Embeddings(std::slice::from_ref(&id))).await?;

@@ -56,17 +56,46 @@ pub async fn lock(tx: &Tx, id: &str) -> Result<Option<Model>, DbErr> {
     if Sql::new(tx).is_postgres() { find.lock_exclusive().one(tx).await } else { find.one(tx).await }
 }
 
+/// The rows that are locked by naming what is below them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Below {
+    /// The ids are of chunks.
+    Chunks,
+    /// The ids are of embeddings.
+    Embeddings,
+}
+
+const LOCKED: &str = "SELECT id, namespace, title, source, metadata, revision, created_at, updated_at, deleted_at, \
+     title_folded, source_folded FROM documents WHERE ";
+
 /// Locks the documents of these ids, deleted or not, in the order of their ids, and reads them.
 ///
 /// # Errors
 /// What the database says.
 pub async fn lock_many<S: AsRef<str>>(tx: &Tx, ids: &[S]) -> Result<Vec<Model>, DbErr> {
     let mut sql = Sql::new(tx);
-    sql.push(
-        "SELECT id, namespace, title, source, metadata, revision, created_at, updated_at, deleted_at, title_folded, \
-         source_folded FROM documents WHERE ",
-    );
-    sql.is_any("id", ids).push(" ORDER BY id");
+    sql.push(LOCKED).is_any("id", ids);
+    in_order(tx, sql).await
+}
+
+/// Locks the documents above these rows, as [`lock_many`] does. The rows may have changed while
+/// the lock was waited for: read them afterwards.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock_above<S: AsRef<str>>(tx: &Tx, below: Below, ids: &[S]) -> Result<Vec<Model>, DbErr> {
+    let mut sql = Sql::new(tx);
+    let table = match below {
+        Below::Chunks => "(SELECT document_id FROM chunks WHERE ",
+        Below::Embeddings => "(SELECT document_id FROM embeddings WHERE ",
+    };
+    let (any, end) = if sql.is_postgres() { ("id = ANY (ARRAY", "))") } else { ("id IN ", ")") };
+    sql.push(LOCKED).push(any).push(table).is_any("id", ids).push(end);
+    in_order(tx, sql).await
+}
+
+async fn in_order(tx: &Tx, mut sql: Sql) -> Result<Vec<Model>, DbErr> {
+    sql.push(" ORDER BY id");
     if sql.is_postgres() {
         sql.push(" FOR UPDATE");
     }

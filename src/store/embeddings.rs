@@ -154,16 +154,6 @@ pub async fn find(
     sql.one(conn).await?.map(|row| Row::read(&row, vectors)).transpose()
 }
 
-/// The document that an embedding is below, whatever is deleted.
-///
-/// # Errors
-/// What the database says.
-pub async fn document_of(conn: &impl ConnectionTrait, id: &str) -> Result<Option<String>, DbErr> {
-    let mut sql = Sql::new(conn);
-    sql.push("SELECT document_id FROM embeddings WHERE id = ").bind(id);
-    sql.one(conn).await?.map(|row| row.try_get_by_index(0)).transpose()
-}
-
 /// The ids of a chunk's embeddings.
 ///
 /// # Errors
@@ -253,12 +243,13 @@ pub async fn update(tx: &Tx, id: &str, row: ActiveModel) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Deletes the row; gives how many there were.
+/// Deletes the row of a document; gives how many there were.
 ///
 /// # Errors
 /// What the database says.
-pub async fn delete(tx: &Tx, id: &str) -> Result<u64, DbErr> {
-    Ok(Entity::delete_many().filter(Column::Id.eq(id)).exec(tx).await?.rows_affected)
+pub async fn delete(tx: &Tx, document_id: &str, id: &str) -> Result<u64, DbErr> {
+    let row = Entity::delete_many().filter(Column::Id.eq(id)).filter(Column::DocumentId.eq(document_id));
+    Ok(row.exec(tx).await?.rows_affected)
 }
 
 /// Which of these records of a namespace belong there: their embedding is live and not held.

@@ -15,3 +15,4 @@ mod rest_documents;
 mod rest_openapi;
 mod support;
 mod transport;
+mod writer;
