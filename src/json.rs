@@ -344,6 +344,7 @@ impl<B: Build> Reader<'_, B> {
     }
 
     fn string(&mut self) -> Result<String, JsonError> {
+        let open = self.at;
         self.at += 1;
         let mut out = String::new();
         loop {
@@ -364,8 +365,8 @@ impl<B: Build> Reader<'_, B> {
                     return Ok(out);
                 }
                 Some(b'\\') => out.push(self.escape()?),
-                Some(_) => return Err(self.error("Invalid control character")),
-                None => return Err(self.error("Unterminated string")),
+                Some(_) => return Err(self.error("Invalid control character at")),
+                None => return Err(JsonError { offset: open, reason: "Unterminated string starting at" }),
             }
         }
     }
@@ -392,16 +393,17 @@ impl<B: Build> Reader<'_, B> {
                 }
                 return char::from_u32(code).ok_or(JsonError { offset: start, reason: "Lone surrogate" });
             }
-            _ => return Err(JsonError { offset: start, reason: "Invalid escape" }),
+            _ => return Err(JsonError { offset: start, reason: "Invalid \\escape" }),
         };
         Ok(plain)
     }
 
     fn hex(&mut self) -> Result<u32, JsonError> {
+        let error = JsonError { offset: self.at - 1, reason: "Invalid \\uXXXX escape" };
         let mut code = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
-            code = code * 16 + digit.ok_or_else(|| self.error("Invalid \\u escape"))?;
+            code = code * 16 + digit.ok_or_else(|| error.clone())?;
             self.at += 1;
         }
         Ok(code)
@@ -425,7 +427,7 @@ impl<B: Build> Reader<'_, B> {
                     self.at += 1;
                     return Ok(self.builder.array(items));
                 }
-                _ => return Err(self.error("Expecting ',' or ']'")),
+                _ => return Err(self.error("Expecting ',' delimiter")),
             }
         }
     }
@@ -446,7 +448,7 @@ impl<B: Build> Reader<'_, B> {
             let key = self.string()?;
             self.space();
             if self.peek() != Some(b':') {
-                return Err(self.error("Expecting ':'"));
+                return Err(self.error("Expecting ':' delimiter"));
             }
             self.at += 1;
             self.space();
@@ -459,7 +461,7 @@ impl<B: Build> Reader<'_, B> {
                     self.at += 1;
                     return Ok(self.builder.object(entries));
                 }
-                _ => return Err(self.error("Expecting ',' or '}'")),
+                _ => return Err(self.error("Expecting ',' delimiter")),
             }
         }
     }
@@ -503,7 +505,7 @@ mod tests {
             ("{\"a\" 1}", 5),
             ("[1] x", 4),
             ("-", 1),
-            ("\"\\u12g4\"", 5),
+            ("\"\\u12g4\"", 2),
             ("nul", 0),
         ] {
             assert_eq!(parse(text).map_err(|error| error.offset), Err(offset), "{text}");

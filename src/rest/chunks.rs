@@ -37,7 +37,11 @@ use crate::service::rules;
 
 /// A chunk.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ChunkResponse)]
+#[schema(as = ChunkResponse, example = json!({
+    "id": "019ab3c1-8a5e-7c3f-9d51-2f6b0a9c7e11", "document_id": "019ab3c1-8a5e-7c3f-9d51-2f6b0a9c7e10",
+    "chunk_index": 0, "text": "The passage itself.", "metadata": { "page": 3 },
+    "created_at": "2026-11-22T06:05:27.938024", "updated_at": "2026-11-22T06:05:27.938024", "is_deleted": false
+}))]
 pub struct ChunkOut {
     id: String,
     document_id: String,
@@ -46,9 +50,9 @@ pub struct ChunkOut {
     text: String,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     created_at: String,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     updated_at: String,
     is_deleted: bool,
 }

@@ -45,7 +45,9 @@ const PAGE: &str = r#"<!DOCTYPE html>
 static DOCUMENT: LazyLock<Result<String, Error>> =
     LazyLock::new(|| openapi::document().to_json().map_err(Error::internal));
 
-static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from("/openapi.json")));
+/// Without the validator's badge, which would ask a server elsewhere.
+static CONFIG: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::from("/openapi.json").deep_linking(true).validator_url("none")));
 
 /// The paths of this module: pages and files, no operations of the API.
 pub fn router() -> Router<App> {

@@ -37,16 +37,20 @@ use crate::service::rules;
 
 /// A document.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DocumentResponse)]
+#[schema(as = DocumentResponse, example = json!({
+    "id": "019ab3c1-8a5e-7c3f-9d51-2f6b0a9c7e10", "title": "Handbook", "source": "https://example.org/handbook.pdf",
+    "metadata": { "language": "en" }, "created_at": "2026-11-22T06:05:27.938024",
+    "updated_at": "2026-11-22T06:05:27.938024", "is_deleted": false
+}))]
 pub struct DocumentOut {
     id: String,
     title: String,
     source: Option<String>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     created_at: String,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     updated_at: String,
     is_deleted: bool,
 }

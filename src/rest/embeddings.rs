@@ -31,7 +31,11 @@ const DEFAULT_MODEL: &str = "text-embedding-ada-002";
 
 /// An embedding.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = EmbeddingResponse)]
+#[schema(as = EmbeddingResponse, example = json!({
+    "id": "019ab3c1-8a5e-7c3f-9d51-2f6b0a9c7e12", "chunk_id": "019ab3c1-8a5e-7c3f-9d51-2f6b0a9c7e11",
+    "model": "text-embedding-ada-002", "pinecone_id": null, "is_synced": false,
+    "created_at": "2026-11-22T06:05:27.938024", "updated_at": "2026-11-22T06:05:27.938024", "last_synced_at": null
+}))]
 pub struct EmbeddingOut {
     id: String,
     chunk_id: String,
@@ -40,11 +44,11 @@ pub struct EmbeddingOut {
     pinecone_id: Option<String>,
     /// The vector index holds its current form.
     is_synced: bool,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     created_at: String,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938024")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     updated_at: String,
-    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$", example = "2026-11-22T06:05:27.938000")]
+    #[schema(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")]
     last_synced_at: Option<String>,
     /// Only with `include_vector=true`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -113,14 +113,17 @@ fn whole_number(text: &str) -> Result<i128, Rule> {
 fn whole_text(text: &str) -> Option<i128> {
     let text = text.trim();
     let text = match text.split_once('.') {
-        Some((whole, zeros)) if zeros.bytes().all(|byte| byte == b'0') => whole,
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => whole,
         Some(_) => return None,
         None => text,
     };
-    if text.starts_with('_') || text.ends_with('_') || text.contains("__") {
-        return None;
-    }
-    digits(&text.replace('_', ""))
+    digits(&without_underscores(text)?)
+}
+
+/// Numbers in text may have single underscores inside, as in Python.
+fn without_underscores(text: &str) -> Option<String> {
+    let misplaced = text.starts_with('_') || text.ends_with('_') || text.contains("__");
+    (!misplaced).then(|| text.replace('_', ""))
 }
 
 /// True or false, in the spellings of a query.
@@ -148,7 +151,9 @@ pub fn number(value: &Json) -> Read<f32> {
         Json::Bool(yes) => Ok(if *yes { 1.0 } else { 0.0 }),
         // Python's bare words parse in Rust too.
         Json::Number(text) => text.parse::<f32>().map_err(|_| Rule::FloatType),
-        Json::String(text) => text.trim().parse::<f32>().map_err(|_| Rule::FloatParsing),
+        Json::String(text) => {
+            without_underscores(text.trim()).and_then(|text| text.parse::<f32>().ok()).ok_or(Rule::FloatParsing)
+        }
         Json::Null | Json::Array(_) | Json::Object(_) => Err(Rule::FloatType),
     };
     match parsed {
