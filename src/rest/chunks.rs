@@ -95,15 +95,16 @@ pub struct ChunkDetailOut {
 
 /// A chunk to create. A `document_id` may be sent too, and is ignored: the path names the document.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "chunk_index": 0, "text": "The passage itself.", "metadata": { "page": 3 } }))]
 pub struct ChunkCreate {
     /// Its place in reading order; several chunks may share one.
-    #[schema(minimum = 0, maximum = 2_147_483_647, example = 0)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub chunk_index: i32,
     /// The passage.
-    #[schema(min_length = 1, example = "The passage itself.")]
+    #[schema(min_length = 1)]
     pub text: String,
     /// Whatever belongs to the chunk.
-    #[schema(value_type = Option<Object>, example = json!({ "page": 3 }))]
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<String>,
 }
 
@@ -116,12 +117,13 @@ pub struct BatchChunkCreate {
 
 /// What to change of a chunk; what is absent or null stays.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "text": "The passage, corrected.", "metadata": { "page": 4 } }))]
 pub struct ChunkUpdate {
     /// The passage.
     #[schema(min_length = 1)]
     pub text: Option<String>,
     /// Merged key by key at the top level, unless `metadata_mode=replace`.
-    #[schema(value_type = Option<Object>, example = json!({ "page": 4 }))]
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<String>,
 }
 

@@ -101,37 +101,40 @@ pub struct DocumentSearchOut {
 
 /// A document to create.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "title": "Handbook", "source": "https://example.org/handbook.pdf", "metadata": { "language": "en" } }))]
 pub struct DocumentCreate {
     /// Its title.
-    #[schema(min_length = 1, max_length = 255, example = "Handbook")]
+    #[schema(min_length = 1, max_length = 255)]
     pub title: String,
     /// Where it came from.
-    #[schema(max_length = 512, example = "https://example.org/handbook.pdf")]
+    #[schema(max_length = 512)]
     pub source: Option<String>,
     /// Whatever belongs to the document.
-    #[schema(value_type = Option<Object>, example = json!({ "language": "en" }))]
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<String>,
 }
 
 /// What to change of a document; what is absent or null stays.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "title": "Handbook, second edition", "metadata": { "edition": 2 } }))]
 pub struct DocumentUpdate {
     /// Its title.
-    #[schema(min_length = 1, max_length = 255, example = "Handbook, second edition")]
+    #[schema(min_length = 1, max_length = 255)]
     pub title: Option<String>,
     /// Where it came from.
     #[schema(max_length = 512)]
     pub source: Option<String>,
     /// Merged key by key at the top level, unless `metadata_mode=replace`.
-    #[schema(value_type = Option<Object>, example = json!({ "edition": 2 }))]
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<String>,
 }
 
 /// What to look for.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "query": "hand" }))]
 pub struct DocumentSearch {
     /// A part of a title or of a source, in any case.
-    #[schema(min_length = 1, example = "hand")]
+    #[schema(min_length = 1)]
     pub query: String,
 }
 

@@ -90,9 +90,10 @@ impl From<Row> for EmbeddingOut {
 
 /// An embedding to create. A `chunk_id` may be sent too, and is ignored: the path names the chunk.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "vector": [0.1, 0.2, 0.3], "model": "text-embedding-ada-002" }))]
 pub struct EmbeddingCreate {
     /// Finite numbers, kept as 32-bit floats.
-    #[schema(min_items = 1, example = json!([0.1, 0.2, 0.3]))]
+    #[schema(min_items = 1)]
     pub vector: Vec<f32>,
     /// The model that made it; `text-embedding-ada-002` when absent, none when null.
     #[schema(max_length = 100, default = "text-embedding-ada-002")]
@@ -101,9 +102,10 @@ pub struct EmbeddingCreate {
 
 /// What to change of an embedding; what is absent or null stays.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({ "vector": [0.3, 0.2, 0.1] }))]
 pub struct EmbeddingUpdate {
     /// Finite numbers, kept as 32-bit floats.
-    #[schema(min_items = 1, example = json!([0.3, 0.2, 0.1]))]
+    #[schema(min_items = 1)]
     pub vector: Option<Vec<f32>>,
     /// The id of its record in the vector index; the empty string goes back to the embedding's own id.
     pub pinecone_id: Option<String>,

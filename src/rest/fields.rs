@@ -240,10 +240,11 @@ fn holds_word(value: &Json) -> bool {
     }
 }
 
-/// The same value with Python's bare words, which strict JSON does not have, replaced by `instead`.
+/// The same value with numbers beyond a double, which clients cannot read, replaced by `instead`:
+/// `1e400`, and Python's bare words.
 pub fn strict(value: Json, instead: &impl Fn(String) -> Json) -> Json {
     match value {
-        Json::Number(word) if word.ends_with(['N', 'y']) => instead(word),
+        Json::Number(text) if !text.parse::<f64>().is_ok_and(f64::is_finite) => instead(text),
         Json::Array(items) => Json::Array(items.into_iter().map(|item| strict(item, instead)).collect()),
         Json::Object(entries) => {
             Json::Object(entries.into_iter().map(|(key, item)| (key, strict(item, instead))).collect())

@@ -11,10 +11,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::Content;
 use utoipa::openapi::Ref;
 use utoipa::openapi::RefOr;
+use utoipa::openapi::Response;
 use utoipa::openapi::ResponseBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::path::PathItem;
 
+use crate::error::Code;
 use crate::rest::ALIASES;
 use crate::rest::chunks;
 use crate::rest::dashboard;
@@ -68,7 +70,6 @@ struct Annotated;
 
 /// Why a request was not done.
 #[derive(Debug, ToSchema)]
-#[schema(example = json!({ "detail": "Document not found", "code": "NOT_FOUND" }))]
 pub struct Refusal {
     /// One sentence.
     pub detail: String,
@@ -151,19 +152,32 @@ fn finish(operation: &mut Operation, path: &str, method: &str) {
     let has_id = path.contains('{');
     let reads = operation.parameters.is_some() || operation.request_body.is_some();
     if has_id {
-        refuse(operation, "404", "Nothing live has that id", "Refusal");
+        refuse(operation, Code::NotFound, "Nothing live has that id", "Document not found");
     }
     if operation.request_body.is_some() {
-        refuse(operation, "413", "The body is too large", "Refusal");
+        refuse(operation, Code::PayloadTooLarge, "The body is too large", "The body is larger than 10000000 bytes");
     }
     if reads {
-        refuse(operation, "422", "Everything that is wrong with the request", "HTTPValidationError");
+        let response = response("Everything that is wrong with the request", "HTTPValidationError", None);
+        operation.responses.responses.entry("422".to_owned()).or_insert(response);
     }
-    refuse(operation, "500", "A defect; the header `x-request-id` names its line in the log", "Refusal");
+    refuse(
+        operation,
+        Code::Internal,
+        "A defect; the header `x-request-id` names its line in the log",
+        "Internal Server Error",
+    );
 }
 
-fn refuse(operation: &mut Operation, status: &str, description: &str, schema: &str) {
-    let content = Content::new(Some(Ref::from_schema_name(schema)));
-    let response = ResponseBuilder::new().description(description).content("application/json", content).build();
-    operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+fn response(description: &str, schema: &str, example: Option<serde_json::Value>) -> RefOr<Response> {
+    let mut content = Content::new(Some(Ref::from_schema_name(schema)));
+    content.example = example;
+    RefOr::T(ResponseBuilder::new().description(description).content("application/json", content).build())
+}
+
+fn refuse(operation: &mut Operation, code: Code, description: &str, detail: &str) {
+    let row = code.row();
+    let example = serde_json::json!({ "detail": detail, "code": row.name });
+    let response = response(description, "Refusal", Some(example));
+    operation.responses.responses.entry(row.status.to_string()).or_insert(response);
 }
