@@ -19,6 +19,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Clock {
     frozen: Option<Arc<AtomicI64>>,
+    started: std::time::Instant,
     ids: Arc<Mutex<ContextV7>>,
 }
 
@@ -26,13 +27,13 @@ impl Clock {
     /// The system's wall clock.
     #[must_use]
     pub fn system() -> Self {
-        Self { frozen: None, ids: Arc::default() }
+        Self { frozen: None, started: std::time::Instant::now(), ids: Arc::default() }
     }
 
     /// A clock that stands still at `at_us` microseconds since 1970 until it is moved.
     #[must_use]
     pub fn frozen(at_us: i64) -> Self {
-        Self { frozen: Some(Arc::new(AtomicI64::new(at_us))), ids: Arc::default() }
+        Self { frozen: Some(Arc::new(AtomicI64::new(at_us))), started: std::time::Instant::now(), ids: Arc::default() }
     }
 
     /// Moves a frozen clock forward; the system's clock is left alone.
@@ -49,6 +50,15 @@ impl Clock {
         match &self.frozen {
             Some(at) => at.load(Ordering::SeqCst),
             None => Utc::now().timestamp_micros(),
+        }
+    }
+
+    /// Time since some moment, for intervals: it is never set. A frozen clock's stands still with it.
+    #[must_use]
+    pub fn monotonic(&self) -> std::time::Duration {
+        match &self.frozen {
+            Some(at) => std::time::Duration::from_micros(at.load(Ordering::SeqCst).max(0).unsigned_abs()),
+            None => self.started.elapsed(),
         }
     }
 

@@ -38,6 +38,7 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 /// Prints the one line that scripts wait for, and serves.
 pub async fn announce_and_serve(app: App, listener: TcpListener, stop: mpsc::Receiver<()>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("cannot serve: {error}"));
+    app.start_sync().await.map_err(|error| Failure::Failed(error.to_string()))?;
     say(&format!("listening on http://{}", listener.local_addr().map_err(failed)?));
     match server::serve(app, listener, stop).await.map_err(failed)? {
         Ended::Drained => Ok(()),

@@ -5,6 +5,7 @@
 //! by the engine alone.
 
 pub mod local;
+pub mod memory;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use std::collections::HashSet;
+
 use sea_orm::ActiveModelTrait;
 use sea_orm::ColumnTrait;
 use sea_orm::ConnectionTrait;
@@ -477,4 +479,20 @@ pub fn new(id: String, scope_key: String, target_id: i64, epoch: i64, now_ms: i6
         created_at: now_ms,
         finished_at: None,
     }
+}
+
+/// Which of these records are in a job's list.
+///
+/// # Errors
+/// What the database says.
+pub async fn named(
+    conn: &impl ConnectionTrait,
+    job_id: &str,
+    namespace: &str,
+    vector_ids: &[&str],
+) -> Result<HashSet<String>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT vector_id FROM sync_job_slots WHERE job_id = ").bind(job_id);
+    sql.push(" AND namespace = ").bind(namespace).push(" AND ").is_any("vector_id", vector_ids);
+    sql.all(conn).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }

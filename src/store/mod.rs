@@ -6,6 +6,7 @@
 //! transaction of its own, run again when the database asks for it.
 
 pub mod chunks;
+pub mod claims;
 pub mod connect;
 pub mod coverage;
 pub mod dashboard;
@@ -22,7 +23,9 @@ pub mod seed;
 pub mod slots;
 pub mod sql;
 pub mod stats;
+pub mod targets;
 pub mod vector;
+pub mod workers;
 pub mod writer;
 
 use std::sync::Arc;

@@ -2,6 +2,11 @@
 //!
 //! SQLite in a temporary folder, or a fresh schema of `CORPUSD_TEST_DATABASE_URL`
 //! when that names a PostgreSQL server.
+//!
+//! The sync engine does not run in the background, so that nothing happens between two
+//! lines of a test: [`TestApp::sync_until_idle`] drives it, and a request that waits for
+//! its job (exports, `deleteVectors`) has it driven while it waits. [`TestApp::start_sync`]
+//! starts the loop that a server has.
 
 #![expect(dead_code, reason = "test support grows ahead of its tests")]
 
@@ -9,16 +14,21 @@ pub mod process;
 
 pub mod rows;
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Request;
 use corpusd::app::App;
 use corpusd::clock::Clock;
 use corpusd::config::Config;
+use corpusd::index::VectorIndex;
 use corpusd::server;
 use corpusd::service::Ctx;
+use corpusd::store::connect;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// Where frozen clocks stand: 2026-01-01T00:00:00Z.
@@ -48,6 +58,49 @@ impl TestApp {
         Self { app, clock, _folder: folder }
     }
 
+    /// With an index of the test's own.
+    pub async fn with_index(index: Arc<dyn VectorIndex>, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config::default();
+        config.database.url = database_url(&folder).await;
+        change(&mut config);
+        let clock = Clock::frozen(START_US);
+        let db = connect::open(&config.database, &clock).await.expect("the database opens");
+        let app = App::assemble(config, db, index).await.expect("the application is assembled");
+        Self { app, clock, _folder: folder }
+    }
+
+    /// Drives the sync engine until nothing is due now.
+    pub async fn sync_until_idle(&self) {
+        self.app.sync().run_until_idle().await.expect("the engine works");
+    }
+
+    /// Starts the loop that a server has.
+    pub async fn start_sync(&self) {
+        self.app.start_sync().await.expect("the engine starts");
+    }
+
+    /// Drives the sync engine while `work` waits for it; a turn that has begun is finished.
+    pub async fn while_syncing<T>(&self, work: impl Future<Output = T>) -> T {
+        let stop = CancellationToken::new();
+        let drive = async {
+            while !stop.is_cancelled() {
+                let woken = self.cx().db().woken();
+                self.sync_until_idle().await;
+                tokio::select! {
+                    () = woken => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        };
+        let work = async {
+            let done = work.await;
+            stop.cancel();
+            done
+        };
+        tokio::join!(work, drive).0
+    }
+
     pub fn cx(&self) -> &Ctx {
         self.app.cx()
     }
@@ -65,7 +118,10 @@ impl TestApp {
 
     /// Sends any request through the whole router, without a socket.
     pub async fn send_request(&self, request: Request<Body>) -> Answer {
-        let response = server::router(self.app.clone()).oneshot(request).await.expect("infallible");
+        let waits = request.uri().path().starts_with("/api/pinecone/");
+        let response = server::router(self.app.clone()).oneshot(request);
+        let response = if waits { self.while_syncing(response).await } else { response.await };
+        let response = response.expect("infallible");
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
@@ -81,7 +137,8 @@ impl TestApp {
     /// A GraphQL request; gives the whole answer (`data`, `errors`, `extensions`).
     pub async fn graphql(&self, query: &str, variables: Value) -> Value {
         let body = serde_json::json!({ "query": query, "variables": variables }).to_string();
-        self.send("POST", "/graphql", "application/json", body).await.json()
+        let answer = self.send("POST", "/graphql", "application/json", body);
+        if query.contains("deleteVectors") { self.while_syncing(answer).await.json() } else { answer.await.json() }
     }
 }
 

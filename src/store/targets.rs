@@ -1,0 +1,343 @@
+//! `sync_targets`: the indexes, what is known of them, and the sweep of a new generation.
+
+use sea_orm::ConnectionTrait;
+use sea_orm::DbErr;
+use sea_orm::EntityTrait;
+use serde_json::json;
+
+use crate::entity::sync_target;
+use crate::entity::sync_target::Entity;
+use crate::entity::sync_target::Model;
+use crate::store::Tx;
+use crate::store::slots;
+use crate::store::sql::Sql;
+
+/// How many slots or rows one page of a sweep touches.
+const PAGE: usize = 500;
+
+/// Whether a target takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetState {
+    /// It does.
+    Active,
+    /// Nothing will work until somebody mends it.
+    Paused,
+    /// It does not answer.
+    Unreachable,
+}
+
+impl TargetState {
+    /// The name in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Active, Self::Paused, Self::Unreachable].into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The target of that id.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(conn: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(conn).await
+}
+
+/// What the configuration says of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// The index's name.
+    pub name: String,
+    /// `local` or `pinecone`.
+    pub kind: String,
+    /// A hash of kind, host and index.
+    pub identity: String,
+    /// The dimension, when it is configured.
+    pub dimension: Option<i32>,
+    /// How it scores.
+    pub metric: String,
+}
+
+/// Makes the row of a target say what is configured. Another index, or another dimension, is a new generation:
+/// everything is sent again.
+///
+/// # Errors
+/// What the database says.
+pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> {
+    let Some(old) = find(tx, id).await? else {
+        let row = sync_target::ActiveModel {
+            id: sea_orm::Set(id),
+            name: sea_orm::Set(new.name.clone()),
+            kind: sea_orm::Set(new.kind.clone()),
+            identity: sea_orm::Set(new.identity.clone()),
+            generation: sea_orm::Set(1),
+            sweep_after: sea_orm::Set(None),
+            state: sea_orm::Set(TargetState::Active.name().to_owned()),
+            reason: sea_orm::Set(None),
+            dimension: sea_orm::Set(new.dimension),
+            metric: sea_orm::Set(new.metric.clone()),
+            checked_at: sea_orm::Set(None),
+        };
+        // Two replicas start together: one of them makes the row.
+        let insert = Entity::insert(row).on_conflict_do_nothing();
+        insert.exec_without_returning(tx).await?;
+        return Ok(());
+    };
+    let other_dimension = new.dimension.is_some_and(|given| old.dimension.is_some_and(|known| known != given));
+    let again = old.identity != new.identity || other_dimension;
+    if !again
+        && old.metric == new.metric
+        && old.name == new.name
+        && (new.dimension.is_none() || old.dimension == new.dimension)
+    {
+        return Ok(());
+    }
+    let dimension = if old.identity == new.identity { new.dimension.or(old.dimension) } else { new.dimension };
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET name = ").bind(new.name.as_str()).push(", kind = ").bind(new.kind.as_str());
+    sql.push(", identity = ").bind(new.identity.as_str()).push(", metric = ").bind(new.metric.as_str());
+    sql.push(", dimension = ").bind(dimension);
+    if again {
+        sql.push(", generation = generation + 1, sweep_after = ''");
+        tracing::info!(target = new.name, "the target changed: everything is sent again");
+    }
+    sql.push(" WHERE id = ").bind(id);
+    sql.run(tx).await?;
+    Ok(())
+}
+
+/// Keeps the dimension that the first accepted vector had.
+///
+/// # Errors
+/// What the database says.
+pub async fn learn_dimension(tx: &Tx, id: i64, dimension: i32) -> Result<(), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET dimension = ").bind(dimension);
+    sql.push(" WHERE dimension IS NULL AND id = ").bind(id);
+    sql.run(tx).await?;
+    Ok(())
+}
+
+/// Sets the state and the reason; false when both were so already.
+///
+/// # Errors
+/// What the database says.
+pub async fn set_state(tx: &Tx, id: i64, state: TargetState, reason: Option<&str>) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET checked_at = ").bind(tx.now_ms()).push(" WHERE id = ").bind(id);
+    sql.run(tx).await?;
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET state = ").bind(state.name()).push(", reason = ").bind(reason);
+    sql.push(" WHERE id = ").bind(id).push(" AND (state <> ").bind(state.name());
+    sql.push(" OR COALESCE(reason, '') <> ").bind(reason.unwrap_or_default()).push(")");
+    Ok(sql.run(tx).await? == 1)
+}
+
+/// Takes the turn to look at a paused target; false when somebody looked less than `every_ms` ago.
+///
+/// # Errors
+/// What the database says.
+pub async fn take_look(tx: &Tx, id: i64, every_ms: i64) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET checked_at = ").bind(tx.now_ms()).push(" WHERE id = ").bind(id);
+    sql.push(" AND (checked_at IS NULL OR checked_at <= ").bind(tx.now_ms() - every_ms);
+    sql.push(" OR checked_at > ").bind(tx.now_ms()).push(")");
+    Ok(sql.run(tx).await? == 1)
+}
+
+/// What an idle worker asks, in one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Takes writes or not.
+    pub state: TargetState,
+    /// Why not.
+    pub reason: Option<String>,
+    /// What acknowledged writes carry.
+    pub generation: i64,
+    /// Whether a sweep is under way.
+    pub sweeping: bool,
+    /// The dimension, once known.
+    pub dimension: Option<i32>,
+    /// Something is due.
+    pub due: bool,
+    /// A job has not ended.
+    pub jobs: bool,
+}
+
+/// Looks whether there is anything to do.
+///
+/// # Errors
+/// What the database says.
+pub async fn look(conn: &impl ConnectionTrait, id: i64, now_ms: i64) -> Result<Look, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push(
+        "SELECT t.state, t.reason, t.generation, t.sweep_after IS NOT NULL, t.dimension, \
+         EXISTS (SELECT 1 FROM sync_slots s WHERE s.target_id = t.id AND s.want IN ('absent', 'present') \
+           AND s.due_at IS NOT NULL AND s.claim_token IS NULL AND s.quarantine IS NULL AND s.due_at <= ",
+    );
+    sql.bind(now_ms).push(
+        "), EXISTS (SELECT 1 FROM sync_jobs j WHERE j.target_id = t.id \
+           AND j.state IN ('queued','running','settling','verifying')) FROM sync_targets t WHERE t.id = ",
+    );
+    sql.bind(id);
+    let row = sql.one(conn).await?.ok_or_else(|| DbErr::RecordNotFound("sync_targets".to_owned()))?;
+    let state: String = row.try_get_by_index(0)?;
+    Ok(Look {
+        state: TargetState::from_name(&state).unwrap_or(TargetState::Active),
+        reason: row.try_get_by_index(1)?,
+        generation: row.try_get_by_index(2)?,
+        sweeping: row.try_get_by_index(3)?,
+        dimension: row.try_get_by_index(4)?,
+        due: row.try_get_by_index(5)?,
+        jobs: row.try_get_by_index(6)?,
+    })
+}
+
+/// Touches the next page of a new generation: first all slots, then wanted rows without one.
+/// Gives how many, or nothing when the sweep is at its end.
+///
+/// # Errors
+/// What the database says.
+pub async fn sweep_page(tx: &Tx, id: i64) -> Result<Option<u64>, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("SELECT sweep_after FROM sync_targets WHERE id = ").bind(id);
+    if sql.is_postgres() {
+        sql.push(" FOR UPDATE");
+    }
+    let after: Option<String> = sql.one(tx).await?.map_or(Ok(None), |row| row.try_get_by_index(0))?;
+    let Some(after) = after else { return Ok(None) };
+    let place: Vec<String> = serde_json::from_str(&after).unwrap_or_default();
+    let (next, count) = match place.as_slice() {
+        [embedding] => sweep_rows(tx, id, embedding).await?,
+        [namespace, vector_id] => sweep_slots(tx, id, namespace, vector_id).await?,
+        _ => sweep_slots(tx, id, "", "").await?,
+    };
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET sweep_after = ").bind(next).push(" WHERE id = ").bind(id);
+    sql.run(tx).await?;
+    Ok(Some(count))
+}
+
+async fn sweep_slots(tx: &Tx, id: i64, namespace: &str, vector_id: &str) -> Result<(Option<String>, u64), DbErr> {
+    let mut page = Sql::new(tx);
+    page.push("SELECT namespace, vector_id FROM sync_slots WHERE target_id = ").bind(id);
+    page.push(" AND (namespace, vector_id) > (").bind(namespace).push(", ").bind(vector_id);
+    page.push(") ORDER BY namespace, vector_id LIMIT ").bind(i64::try_from(PAGE).unwrap_or(i64::MAX));
+    if page.is_postgres() {
+        page.push(" FOR UPDATE");
+    }
+    let rows = page.all(tx).await?;
+    let keys = rows
+        .iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+        .collect::<Result<Vec<(String, String)>, DbErr>>()?;
+    let Some((last_namespace, last_id)) = keys.last() else { return Ok((Some(json!([""]).to_string()), 0)) };
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_slots SET acked_rev = 0, acked_hash = NULL, want_rev = want_rev + 1, due_at = ")
+        .bind(tx.now_ms());
+    sql.push(", dirty_epoch = COALESCE(dirty_epoch, (SELECT epoch FROM sync_clock WHERE id = 1)), dirty_rev = COALESCE(dirty_rev, ");
+    sql.bind(tx.seen_rev());
+    sql.push(
+        "), attempts = 0, quarantine = NULL, error_code = NULL, error_text = NULL, error_at = NULL, updated_at = ",
+    );
+    sql.bind(tx.now_ms()).push(" WHERE target_id = ").bind(id);
+    sql.push(" AND (namespace, vector_id) > (").bind(namespace).push(", ").bind(vector_id);
+    sql.push(") AND (namespace, vector_id) <= (")
+        .bind(last_namespace.as_str())
+        .push(", ")
+        .bind(last_id.as_str())
+        .push(")");
+    let count = sql.run(tx).await?;
+    Ok((Some(json!([last_namespace, last_id]).to_string()), count))
+}
+
+async fn sweep_rows(tx: &Tx, id: i64, after: &str) -> Result<(Option<String>, u64), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("SELECT e.id, CASE WHEN s.want = 'present' THEN 1 ELSE 0 END FROM embeddings e JOIN documents d ON d.id = e.document_id");
+    sql.push(slots::JOIN_SLOT.0).bind(id).push(slots::JOIN_SLOT.1);
+    sql.push(" WHERE e.id > ").bind(after).push(" ORDER BY e.id LIMIT ").bind(i64::try_from(PAGE).unwrap_or(i64::MAX));
+    let rows = sql.all(tx).await?;
+    let mut missing: Vec<String> = Vec::new();
+    let mut last: Option<String> = None;
+    for row in &rows {
+        let embedding: String = row.try_get_by_index(0)?;
+        let there: i32 = row.try_get_by_index(1)?;
+        if there == 0 {
+            missing.push(embedding.clone());
+        }
+        last = Some(embedding);
+    }
+    let Some(last) = last else { return Ok((None, 0)) };
+    let found = slots::lock_embeddings(tx, &missing).await?;
+    let ids: Vec<String> = found.into_iter().map(|(embedding, _)| embedding).collect();
+    slots::touch_released(tx, id, &ids).await?;
+    Ok((Some(json!([last]).to_string()), ids.len() as u64))
+}
+
+/// Pulls times that a clock set back has left far ahead to where they cannot stall work.
+///
+/// # Errors
+/// What the database says.
+pub async fn clamp(tx: &Tx, id: i64, due_ms: i64, doubt_ms: i64) -> Result<(), DbErr> {
+    for (column, limit) in [("due_at", due_ms), ("doubt_until", doubt_ms)] {
+        let mut sql = Sql::new(tx);
+        sql.push("UPDATE sync_slots SET ").push(column).push(" = ").bind(tx.now_ms() + limit);
+        sql.push(" WHERE target_id = ").bind(id).push(" AND ").push(column).push(" > ").bind(tx.now_ms() + limit);
+        sql.run(tx).await?;
+    }
+    Ok(())
+}
+
+/// Removes tombstones (clean `absent` slots) acknowledged before `before_ms`, at most a thousand.
+///
+/// # Errors
+/// What the database says.
+pub async fn bury_tombstones(tx: &Tx, id: i64, before_ms: i64) -> Result<u64, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("DELETE FROM sync_slots WHERE target_id = ").bind(id);
+    sql.push(
+        " AND want = 'absent' AND due_at IS NULL AND dirty_epoch IS NULL AND claim_token IS NULL AND quarantine IS NULL \
+         AND (namespace, vector_id) IN (SELECT namespace, vector_id FROM sync_slots WHERE target_id = ",
+    );
+    sql.bind(id)
+        .push(" AND want = 'absent' AND due_at IS NULL AND claim_token IS NULL AND quarantine IS NULL AND acked_at < ");
+    sql.bind(before_ms).push(" AND doubt_until < ").bind(tx.now_ms()).push(" ORDER BY acked_at LIMIT 1000)");
+    sql.run(tx).await
+}
+
+/// Removes entries of the corpus log from before `before_ms` that no target is behind, at most five thousand.
+///
+/// # Errors
+/// What the database says.
+pub async fn prune_log(tx: &Tx, before_ms: i64) -> Result<u64, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("DELETE FROM corpus_log WHERE rev <= (SELECT max(x.rev) FROM (SELECT rev, at FROM corpus_log ORDER BY rev LIMIT 5000) x WHERE x.at < ");
+    sql.bind(before_ms);
+    sql.push(") AND rev <= COALESCE((SELECT min(dirty_rev) FROM sync_slots WHERE dirty_epoch IS NOT NULL), (SELECT rev FROM corpus_clock WHERE id = 1))");
+    sql.run(tx).await
+}
+
+/// The corpus's own id, made once: records in an index carry it.
+///
+/// # Errors
+/// What the database says.
+pub async fn corpus_id(tx: &Tx, fresh: &str) -> Result<String, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("INSERT INTO corpus_meta (name, value) VALUES ('corpus_id', ")
+        .bind(fresh)
+        .push(") ON CONFLICT (name) DO NOTHING");
+    sql.run(tx).await?;
+    let mut sql = Sql::new(tx);
+    sql.push("SELECT value FROM corpus_meta WHERE name = 'corpus_id'");
+    let row = sql.one(tx).await?.ok_or_else(|| DbErr::RecordNotFound("corpus_id".to_owned()))?;
+    row.try_get_by_index(0)
+}
