@@ -183,7 +183,7 @@ impl Batch {
         let mut check = Check::default();
         let mut indexes = Vec::with_capacity(self.chunks.len());
         for (i, (_, new, _)) in self.chunks.iter().enumerate() {
-            let index = new.chunk_index.unwrap_or_else(|| last.map_or(0, |last| last + 1));
+            let index = new.chunk_index.unwrap_or_else(|| last.map_or(0, |last| last.saturating_add(1)));
             if let Err(rule) = rules::chunk_index(index) {
                 check.errors.push(FieldError::new("chunk_index", rule).inside("chunks", i));
             }

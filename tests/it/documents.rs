@@ -157,6 +157,47 @@ async fn all_broken_rules_are_told_with_their_paths() {
 }
 
 #[tokio::test]
+async fn the_greatest_allowed_values_come_back_as_they_went_in() {
+    let test = TestApp::new().await;
+    let id = format!("{}\u{1f600}/%", "d".repeat(506));
+    let vector = vec![f32::MAX; 20_000];
+    let own = NewEmbedding { vector, model: Some("\u{e9}".repeat(100)), ..embedding(&"e".repeat(512)) };
+    let new = NewDocument {
+        id: Some(id.clone()),
+        namespace: Some("n".repeat(512)),
+        title: "\u{1f600}".repeat(255),
+        source: Some("\u{e9}".repeat(512)),
+        metadata: Some(json(r#"{"\u0007":"\u0007","n":123456789012345678901234567890}"#)),
+        chunks: vec![NewChunk {
+            chunk_index: Some(i64::from(i32::MAX)),
+            text: "\u{1}\t\u{e9}".repeat(100),
+            embeddings: vec![own],
+            ..chunk("c")
+        }],
+    };
+    let made = documents::create(test.cx(), new.clone()).await.unwrap();
+    assert_eq!(documents::get(test.cx(), &id).await.unwrap(), made);
+    assert_eq!((&made.title, &made.source), (&new.title, &new.source));
+    assert_eq!(made.metadata, new.metadata.map(|metadata| metadata.to_string()));
+    let row = chunks::get(test.cx(), "c").await.unwrap();
+    assert_eq!((row.chunk_index, &row.text), (i64::from(i32::MAX), &new.chunks[0].text));
+    assert_eq!(embeddings::get(test.cx(), &"e".repeat(512)).await.unwrap().dimension, 20_000);
+}
+
+#[tokio::test]
+async fn names_that_the_index_keeps_for_itself_are_no_namespaces() {
+    let test = TestApp::new().await;
+    for (namespace, told) in [
+        ("__default__", "namespace: must not be __default__"),
+        ("n\u{e9}", "namespace: must be ASCII"),
+        ("n\n", "namespace: must not contain control characters"),
+    ] {
+        let new = NewDocument { namespace: Some(namespace.to_owned()), ..document("d") };
+        assert_eq!(flaws(documents::create(test.cx(), new).await), [told]);
+    }
+}
+
+#[tokio::test]
 async fn a_list_over_the_limit_is_refused_by_name() {
     let test = TestApp::with(|config| config.limits.batch = 2).await;
     let new = |below: usize, items: usize| NewDocument {
