@@ -141,6 +141,18 @@ pub async fn answer(State(edge): State<Edge>, request: HttpRequest) -> HttpRespo
     reply(StatusCode::OK, media, &Answer(&response))
 }
 
+/// The page for trying queries: one file, which may load nothing from anywhere and talk to this server only.
+pub async fn graphiql() -> impl axum::response::IntoResponse {
+    const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
+                          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, include_str!("../../assets/graphiql.html"))
+}
+
 /// The kind of the operation that will be executed, when that is clear.
 fn kind(request: &mut Request) -> Option<OperationType> {
     let name = request.operation_name.clone();

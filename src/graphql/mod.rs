@@ -5,6 +5,7 @@
 //! a time, see [`level`]. No async-graphql extension is registered: even an empty
 //! one takes every field off the fast path.
 
+pub mod coverage;
 pub mod document;
 pub mod edge;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod ws;
 use async_graphql::SDLExportOptions;
 use axum::Router;
 use axum::routing::any;
+use axum::routing::get;
 
 use crate::app::App;
 use crate::graphql::edge::Edge;
@@ -35,7 +37,7 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 /// Builds the schema; the context comes with each request.
 #[must_use]
 pub fn schema() -> Schema {
-    Schema::build(Query, Mutation, Subscription).finish()
+    Schema::build(Query, Mutation::default(), Subscription).finish()
 }
 
 /// The schema as text: what `corpusd schema` prints, and `schema.graphql` holds.
@@ -47,5 +49,8 @@ pub fn sdl() -> String {
 
 /// Every GraphQL path of the server.
 pub fn router(app: App) -> Router {
-    Router::new().route("/graphql", any(http::answer)).with_state(Edge::new(app))
+    Router::new()
+        .route("/graphql", any(http::answer))
+        .route("/graphiql", get(http::graphiql))
+        .with_state(Edge::new(app))
 }

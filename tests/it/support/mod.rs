@@ -13,6 +13,7 @@
 pub mod process;
 
 pub mod rows;
+pub mod socket;
 
 use std::sync::Arc;
 

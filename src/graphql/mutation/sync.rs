@@ -1,0 +1,115 @@
+//! Mutations that bring the index in step.
+
+use async_graphql::Context;
+use async_graphql::ID;
+use async_graphql::InputObject;
+use async_graphql::Object;
+use async_graphql::OneofObject;
+use async_graphql::SimpleObject;
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::graphql::mutation::of_input;
+use crate::graphql::query::cx;
+use crate::graphql::sync_job::SyncJob;
+use crate::service::jobs;
+use crate::service::jobs::Scope;
+
+/// What `startSync` takes.
+#[derive(InputObject)]
+struct StartSyncInput {
+    /// What to bring in step.
+    scope: SyncScope,
+}
+
+/// What a sync is about: exactly one of these.
+#[derive(OneofObject)]
+enum SyncScope {
+    /// Everything of one document that is held, pending or changed.
+    DocumentId(ID),
+    /// These embeddings, sent even when the index is known to hold them.
+    EmbeddingIds(Vec<ID>),
+    /// Everything that is held or pending: true.
+    Unsynced(bool),
+}
+
+/// What `startSync` answers.
+#[derive(SimpleObject)]
+struct StartSyncPayload {
+    /// The job, to be followed with the subscription `syncProgress`.
+    job: SyncJob,
+    /// False when the job was already running.
+    started: bool,
+}
+
+/// What `cancelSync` takes.
+#[derive(InputObject)]
+struct CancelSyncInput {
+    /// The job.
+    job_id: ID,
+}
+
+/// What `cancelSync` answers.
+#[derive(SimpleObject)]
+struct CancelSyncPayload {
+    /// The job. It ends once what is being sent is acknowledged; one that had ended is as it was.
+    job: SyncJob,
+}
+
+/// What `deleteVectors` takes.
+#[derive(InputObject)]
+struct DeleteVectorsInput {
+    /// The ids of the records.
+    vector_ids: Vec<ID>,
+}
+
+/// What `deleteVectors` answers.
+#[derive(SimpleObject)]
+struct DeleteVectorsPayload {
+    /// How many distinct ids were given: what an index does not hold counts as deleted.
+    deleted_count: u64,
+}
+
+/// Mutations that bring the index in step.
+#[derive(Default)]
+pub struct SyncMutations;
+
+#[Object]
+impl SyncMutations {
+    /// Starts a job, or returns the running one of the same scope. Follow it with the subscription `syncProgress`.
+    async fn start_sync(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The scope.")] input: StartSyncInput,
+    ) -> Result<StartSyncPayload> {
+        let scope = match input.scope {
+            SyncScope::DocumentId(id) => Scope::Document(id.0),
+            SyncScope::EmbeddingIds(ids) => Scope::Embeddings(ids.into_iter().map(|id| id.0).collect()),
+            SyncScope::Unsynced(true) => Scope::Unsynced,
+            SyncScope::Unsynced(false) => return Err(Error::invalid_value("input.scope.unsynced", "must be true")),
+        };
+        let (job, started) = of_input(jobs::start(cx(ctx), scope).await)?;
+        Ok(StartSyncPayload { job: SyncJob(job), started })
+    }
+
+    /// Ends a job after what is being sent. What should be true of the index does not change, so that a later job goes on.
+    async fn cancel_sync(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The job.")] input: CancelSyncInput,
+    ) -> Result<CancelSyncPayload> {
+        let job = of_input(jobs::cancel(cx(ctx), &input.job_id).await)?;
+        Ok(CancelSyncPayload { job: SyncJob(job) })
+    }
+
+    /// Removes records from the index and marks the rows that pointed there as never exported. Waits until they are gone.
+    async fn delete_vectors(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The records.")] input: DeleteVectorsInput,
+    ) -> Result<DeleteVectorsPayload> {
+        let ids = input.vector_ids.into_iter().map(|id| id.0).collect();
+        let deleted_count = of_input(jobs::delete_vectors(cx(ctx), ids).await)?;
+        Ok(DeleteVectorsPayload { deleted_count })
+    }
+}

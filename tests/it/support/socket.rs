@@ -1,0 +1,98 @@
+//! A server on a real socket, and a client of graphql-transport-ws.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use corpusd::server;
+use futures_util::SinkExt as _;
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio_tungstenite::MaybeTlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use crate::support::TestApp;
+
+/// Far more than any answer takes: only a defect is this slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Serves the application on a free port.
+#[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+pub async fn serve(test: &TestApp) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let router = server::router(test.app.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// A connection.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket {
+    /// Connects with `protocol`, and says nothing yet.
+    pub async fn open(address: SocketAddr, protocol: &str) -> Self {
+        let mut request = format!("ws://{address}/graphql").into_client_request().expect("a request");
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a WebSocket");
+        Self { stream }
+    }
+
+    /// Connects and is acknowledged.
+    pub async fn ready(address: SocketAddr) -> Self {
+        let mut socket = Self::open(address, "graphql-transport-ws").await;
+        socket.send(&json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.next().await, json!({ "type": "connection_ack" }));
+        socket
+    }
+
+    pub async fn send(&mut self, message: &Value) {
+        self.send_text(message.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: String) {
+        self.stream.send(Message::Text(text.into())).await.expect("a message is taken");
+    }
+
+    pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
+        let payload = json!({ "query": query, "variables": variables });
+        self.send(&json!({ "id": id, "type": "subscribe", "payload": payload })).await;
+    }
+
+    async fn message(&mut self) -> Message {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a message in time");
+            let message = message.expect("the connection is open").expect("a frame");
+            if !matches!(message, Message::Ping(_) | Message::Pong(_)) {
+                return message;
+            }
+        }
+    }
+
+    /// The next message.
+    pub async fn next(&mut self) -> Value {
+        let message = self.message().await;
+        let Message::Text(text) = message else { panic!("no text: {message:?}") };
+        serde_json::from_str(&text).expect("a JSON message")
+    }
+
+    /// The data of the next message, which is an event of operation `id`.
+    pub async fn event(&mut self, id: &str) -> Value {
+        let message = self.next().await;
+        assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!(id)), "{message}");
+        message["payload"].clone()
+    }
+
+    /// The code and the reason with which the server closes.
+    pub async fn closed(&mut self) -> (u16, String) {
+        let message = self.message().await;
+        let Message::Close(Some(frame)) = message else { panic!("not closed: {message:?}") };
+        (frame.code.into(), frame.reason.to_string())
+    }
+}
