@@ -6,6 +6,7 @@ use axum::http::Request;
 use corpusd::json::Json;
 use corpusd::json::Literals;
 use futures_util::stream;
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -178,7 +179,9 @@ async fn thousands_of_flaws_are_told_up_to_a_bound() {
 #[tokio::test]
 async fn a_failure_shows_its_request_id_and_nothing_else() {
     let test = TestApp::new().await;
-    test.cx().db().close().await;
+    let rename = "ALTER TABLE documents RENAME TO elsewhere";
+    let broken = test.cx().write(move |tx| Box::pin(async move { Ok(tx.execute_unprepared(rename).await?) })).await;
+    assert!(broken.is_ok(), "{broken:?}");
     let request = Request::get("/api/documents").header("x-request-id", "mine-1").body(Body::empty());
     let failed = test.send_request(request.expect("a request")).await;
     assert_eq!(failed.status, 500);
