@@ -10,6 +10,7 @@ use clap::Command;
 
 use crate::cli::Failure;
 use crate::cli::adopt;
+use crate::cli::import;
 use crate::config::Config;
 use crate::config::settings;
 use crate::config::settings::SETTINGS;
@@ -18,6 +19,11 @@ use crate::store::connect::Location;
 
 /// Settings of commands that only open the database.
 const DATABASE_ONLY: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG"];
+
+/// Settings of `import`.
+const IMPORT: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "PINECONE_NAMESPACE"];
+/// Settings of `demo`.
+const DEMO: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT"];
 
 /// Settings of commands that name their databases themselves.
 const LOG_ONLY: &[&str] = &["DB_ECHO", "CORPUSD_LOG"];
@@ -40,6 +46,13 @@ pub fn command() -> Command {
             Command::new("migrate")
                 .about("Brings the tables of the database up to date, and ends")
                 .args(flags(|setting| DATABASE_ONLY.contains(&setting.name))),
+        )
+        .subcommand(Command::new("schema").about("Prints the GraphQL schema"))
+        .subcommand(import::command().args(flags(|setting| IMPORT.contains(&setting.name))))
+        .subcommand(
+            Command::new("demo")
+                .about("Loads a small corpus, exports it to the embedded index, and serves it: needs nothing at all")
+                .args(flags(|setting| DEMO.contains(&setting.name))),
         )
         .subcommand(adopt::command().args(flags(|setting| LOG_ONLY.contains(&setting.name))))
 }

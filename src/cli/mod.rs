@@ -5,6 +5,10 @@
 
 mod adopt;
 mod args;
+mod demo;
+mod export;
+mod import;
+mod progress;
 mod serve;
 mod tasks;
 
@@ -15,6 +19,8 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
+use crate::config::Config;
+use crate::config::LogConfig;
 use crate::store::connect::OpenError;
 use crate::telemetry;
 
@@ -92,13 +98,29 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("no command".to_owned()));
     };
-    let config = args::config(matches)?;
+    let mut config = args::config(matches)?;
+    if name == "demo" || name == "import" {
+        quieten(&mut config);
+    }
     telemetry::start(&config);
     match name {
         "serve" => serve::run(config).await,
+        "demo" => demo::run(config).await,
+        "import" => import::run(matches, config).await,
         "adopt" => adopt::run(matches, config).await,
+        "schema" => {
+            tasks::schema();
+            Ok(())
+        }
         "migrate" => tasks::migrate(&config).await,
         other => Err(Failure::Usage(format!("no command {other}"))),
+    }
+}
+
+/// Beside a progress bar, and unless something else was asked for, only warnings are logged.
+fn quieten(config: &mut Config) {
+    if config.log.filter == LogConfig::default().filter {
+        "warn".clone_into(&mut config.log.filter);
     }
 }
 

@@ -26,7 +26,17 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         // Each step of a migration is a transaction: it is safe to go away in the middle.
         _ = stop.recv() => return Ok(()),
     };
+    start_sync(&app).await?;
     announce_and_serve(app, listener, stop).await
+}
+
+/// Starts the engine; on SQLite only one server may have it.
+pub async fn start_sync(app: &App) -> Result<(), Failure> {
+    if let Err(error) = app.start_sync().await {
+        app.close().await;
+        return Err(Failure::Failed(error.to_string()));
+    }
+    Ok(())
 }
 
 /// The listener of the configured address.
@@ -38,7 +48,6 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 /// Prints the one line that scripts wait for, and serves.
 pub async fn announce_and_serve(app: App, listener: TcpListener, stop: mpsc::Receiver<()>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("cannot serve: {error}"));
-    app.start_sync().await.map_err(|error| Failure::Failed(error.to_string()))?;
     say(&format!("listening on http://{}", listener.local_addr().map_err(failed)?));
     match server::serve(app, listener, stop).await.map_err(failed)? {
         Ended::Drained => Ok(()),

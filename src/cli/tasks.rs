@@ -1,9 +1,10 @@
-//! Commands of a few lines: `migrate`.
+//! Commands of a few lines: `migrate` and `schema`.
 
 use crate::cli::Failure;
 use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::graphql;
 use crate::store::connect;
 
 /// Brings the tables up to date.
@@ -12,4 +13,9 @@ pub async fn migrate(config: &Config) -> Result<(), Failure> {
     db.close().await;
     say("the database is up to date");
     Ok(())
+}
+
+/// Prints the GraphQL schema.
+pub fn schema() {
+    say(graphql::sdl().trim_end());
 }

@@ -12,6 +12,7 @@ pub mod embeddings;
 pub mod events;
 pub mod export;
 mod ids;
+pub mod import;
 pub mod jobs;
 pub mod lists;
 pub mod namespaces;

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod embeddings;
 pub mod graph;
 pub mod ids;
+pub mod imports;
 pub mod jobs;
 pub mod lists;
 pub mod local_records;

@@ -8,6 +8,7 @@ mod documents;
 mod duplicate;
 mod embeddings;
 mod graph;
+mod import;
 mod local_index;
 mod mutations;
 mod pinecone_rest;
