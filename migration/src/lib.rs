@@ -5,6 +5,7 @@
 //! holds the few that differ.
 
 pub use sea_orm_migration::MigratorTrait;
+pub use sea_orm_migration::SchemaManager;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
