@@ -54,6 +54,7 @@ CREATE TABLE sync_findings (job_id {text} NOT NULL, class TEXT NOT NULL, namespa
 CREATE UNIQUE INDEX sync_jobs_active ON sync_jobs (target_id, scope_key) WHERE state IN ('queued','running','settling','verifying');
 CREATE TABLE sync_events (job_id {text} NOT NULL, seq BIGINT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, at BIGINT NOT NULL,
   PRIMARY KEY (job_id, seq));
+CREATE INDEX sync_slots_quarantined ON sync_slots (target_id, namespace, vector_id) WHERE quarantine IS NOT NULL;
 CREATE INDEX sync_slots_acked ON sync_slots (acked_at) WHERE want = 'absent' AND due_at IS NULL;
 CREATE INDEX sync_jobs_created ON sync_jobs (created_at, id);
 INSERT INTO sync_clock (id, epoch) VALUES (1, 1)

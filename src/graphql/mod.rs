@@ -5,18 +5,27 @@
 //! a time, see [`level`]. No async-graphql extension is registered: even an empty
 //! one takes every field off the fast path.
 
+pub mod chunk;
 pub mod coverage;
 pub mod document;
 pub mod edge;
+pub mod embedding;
 pub mod error;
+pub mod filters;
 pub mod guard;
 pub mod http;
 pub mod level;
 pub mod mutation;
+pub mod node;
+pub mod overview;
+pub mod page;
 pub mod query;
 pub mod scalars;
+pub mod search;
+pub mod slot;
 pub mod subscription;
 pub mod sync_job;
+pub mod target;
 pub mod value;
 pub mod ws;
 

@@ -7,14 +7,37 @@ use async_graphql::Object;
 
 use crate::entity::sync_job::Model;
 use crate::error::Result;
+use crate::graphql::level::At;
+use crate::graphql::level::Row;
+use crate::graphql::page::Listed;
 use crate::graphql::query::cx;
 use crate::graphql::scalars::DateTime;
 use crate::service::jobs;
 use crate::service::jobs::JobState;
+use crate::store::graph;
+use crate::store::page::List;
+use crate::store::page::Part;
 
 /// An explicit sync that can be followed.
 #[derive(Debug, Clone)]
 pub struct SyncJob(pub Model);
+
+impl Row for Model {
+    type Memo = ();
+}
+
+impl Listed for SyncJob {
+    type Row = Model;
+    const NAMES: (&'static str, &'static str) = ("SyncJobConnection", "SyncJobEdge");
+
+    fn of(row: At<Model>) -> Self {
+        Self(Model::clone(&row))
+    }
+
+    fn key(row: &Model, _list: &List) -> Vec<Part> {
+        graph::sync::job_key(row)
+    }
+}
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

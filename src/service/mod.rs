@@ -43,13 +43,15 @@ pub struct Ctx {
     target_id: i64,
     committed: Arc<AtomicI64>,
     events: Arc<Events>,
+    started_us: i64,
 }
 
 impl Ctx {
     /// A context over `db`, whose mutations touch slots of the target `target_id`.
     #[must_use]
     pub fn new(db: Db, config: Arc<Config>, index: Arc<dyn VectorIndex>, target_id: i64) -> Self {
-        Self { db, config, index, target_id, committed: Arc::default(), events: Arc::default() }
+        let started_us = db.clock().now_us();
+        Self { db, config, index, target_id, committed: Arc::default(), events: Arc::default(), started_us }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -92,6 +94,12 @@ impl Ctx {
     #[must_use]
     pub const fn target_id(&self) -> i64 {
         self.target_id
+    }
+
+    /// When the application was assembled, in microseconds since 1970.
+    #[must_use]
+    pub const fn started_us(&self) -> i64 {
+        self.started_us
     }
 
     /// Runs `work` in a write transaction; see [`Db::write`].

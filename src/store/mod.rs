@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod dashboard;
 pub mod documents;
 pub mod embeddings;
+pub mod filter;
 pub mod graph;
 pub mod ids;
 pub mod imports;
@@ -19,6 +20,8 @@ pub mod jobs;
 pub mod lists;
 pub mod local_records;
 pub mod log;
+pub mod page;
+pub mod read;
 pub mod search;
 pub mod seed;
 pub mod slots;
@@ -136,6 +139,12 @@ impl Db {
     #[must_use]
     pub fn backend(&self) -> DbBackend {
         self.inner.read.get_database_backend()
+    }
+
+    /// Its name: `sqlite` or `postgresql`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        if self.backend() == DbBackend::Postgres { "postgresql" } else { "sqlite" }
     }
 
     /// The clock that its rows are dated by.

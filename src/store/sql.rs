@@ -82,6 +82,11 @@ impl Sql {
         }
     }
 
+    /// Adds a placeholder whose value is the list as JSON.
+    pub fn bind_list<S: AsRef<str>>(&mut self, ids: &[S]) -> &mut Self {
+        self.bind(json_list(ids))
+    }
+
     /// Adds `column = any of ids` in the form that uses an index on `column`.
     pub fn is_any<S: AsRef<str>>(&mut self, column: &str, ids: &[S]) -> &mut Self {
         self.push(column);

@@ -1,0 +1,340 @@
+//! The inputs that narrow and order lists, and what they become.
+
+use async_graphql::Enum;
+use async_graphql::ID;
+use async_graphql::InputObject;
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::graphql::coverage::CoverageState;
+use crate::graphql::scalars::DateTime;
+use crate::graphql::scalars::Json;
+use crate::graphql::slot::SlotState;
+use crate::graphql::sync_job::SyncJobKind;
+use crate::graphql::sync_job::SyncJobState;
+use crate::service::jobs::JobState;
+use crate::store::filter;
+use crate::store::filter::Deleted;
+use crate::store::filter::Int;
+use crate::store::filter::Text;
+use crate::store::graph::documents;
+
+/// How deep `and`, `or` and `not` may nest.
+const MAX_DEPTH: usize = 16;
+
+/// A condition on a text; everything that is given must hold.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct StringFilter {
+    /// Exactly this.
+    eq: Option<String>,
+    /// One of these.
+    #[graphql(name = "in")]
+    any: Option<Vec<String>>,
+    /// Holds this part. Titles, sources and texts are searched without regard to case.
+    contains: Option<String>,
+    /// Begins with this; case as in `contains`.
+    starts_with: Option<String>,
+}
+
+impl StringFilter {
+    fn conditions(self, field: &str) -> Result<Vec<Text>> {
+        let Self { eq, any, contains, starts_with } = self;
+        let mut all = Vec::new();
+        all.extend(eq.map(Text::Is));
+        all.extend(any.map(Text::In));
+        all.extend(contains.map(Text::Contains));
+        all.extend(starts_with.map(Text::StartsWith));
+        for condition in &all {
+            let texts = match condition {
+                Text::Is(text) | Text::Contains(text) | Text::StartsWith(text) => std::slice::from_ref(text),
+                Text::In(texts) => texts.as_slice(),
+            };
+            if texts.iter().any(|text| text.contains('\0')) {
+                return Err(Error::invalid_value(field, "must not contain U+0000"));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// A condition on a time; everything that is given must hold.
+#[derive(Debug, Clone, Copy, Default, InputObject)]
+pub struct DateTimeFilter {
+    /// At this time or later.
+    gte: Option<DateTime>,
+    /// Before this time.
+    lt: Option<DateTime>,
+}
+
+impl DateTimeFilter {
+    fn conditions(self) -> impl Iterator<Item = Int> {
+        let gte = self.gte.map(|at| Int::AtLeast(at.0));
+        gte.into_iter().chain(self.lt.map(|at| Int::Below(at.0)))
+    }
+}
+
+/// A condition on a whole number; everything that is given must hold.
+#[derive(Debug, Clone, Copy, Default, InputObject)]
+pub struct IntFilter {
+    /// Exactly this.
+    eq: Option<i32>,
+    /// This or more.
+    gte: Option<i32>,
+    /// Less than this.
+    lt: Option<i32>,
+}
+
+impl IntFilter {
+    fn conditions(self) -> Vec<Int> {
+        let mut all = Vec::new();
+        all.extend(self.eq.map(|number| Int::Is(i64::from(number))));
+        all.extend(self.gte.map(|number| Int::AtLeast(i64::from(number))));
+        all.extend(self.lt.map(|number| Int::Below(i64::from(number))));
+        all
+    }
+}
+
+/// Which rows, by soft deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Deleted")]
+pub enum DeletedFilter {
+    /// Those that are not deleted.
+    Live,
+    /// Only those that are.
+    Deleted,
+    /// Both.
+    All,
+}
+
+/// Which chunks; everything that is given must hold.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct ChunkFilter {
+    /// On the passage.
+    text: Option<StringFilter>,
+    /// On the place in reading order.
+    chunk_index: Option<IntFilter>,
+    /// By soft deletion. Default: LIVE.
+    deleted: Option<DeletedFilter>,
+}
+
+impl ChunkFilter {
+    /// The condition.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn condition(self) -> Result<filter::ChunkFilter> {
+        Ok(filter::ChunkFilter {
+            text: self.text.map(|text| text.conditions("text")).transpose()?.unwrap_or_default(),
+            chunk_index: self.chunk_index.map(IntFilter::conditions).unwrap_or_default(),
+            deleted: self.deleted.map(Into::into).unwrap_or_default(),
+        })
+    }
+}
+
+/// Which documents; everything that is given must hold.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct DocumentFilter {
+    /// On the partition.
+    namespace: Option<StringFilter>,
+    /// All of these hold.
+    and: Option<Vec<DocumentFilter>>,
+    /// At least one of these holds; none does when the list is empty.
+    or: Option<Vec<DocumentFilter>>,
+    /// This does not hold.
+    not: Option<Box<DocumentFilter>>,
+    /// On the id.
+    id: Option<StringFilter>,
+    /// On the title.
+    title: Option<StringFilter>,
+    /// On the source; a document without one matches nothing here.
+    source: Option<StringFilter>,
+    /// On the time of creation.
+    created_at: Option<DateTimeFilter>,
+    /// On the time of the last change.
+    updated_at: Option<DateTimeFilter>,
+    /// On the metadata, in the language of the vector index: `$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or`.
+    /// Give it by variable: GraphQL literals cannot hold such keys.
+    metadata: Option<Json>,
+    /// At least one chunk matches; live ones unless its filter says otherwise.
+    any_chunk: Option<ChunkFilter>,
+    /// The coverage is one of these.
+    sync: Option<Vec<CoverageState>>,
+    /// By soft deletion, at the top level of the filter only. Default: LIVE.
+    deleted: Option<DeletedFilter>,
+}
+
+impl DocumentFilter {
+    /// The condition.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn condition(mut self) -> Result<filter::DocumentFilter> {
+        let deleted = self.deleted.take().map(Into::into).unwrap_or_default();
+        Ok(filter::DocumentFilter { conditions: self.nested(0)?, deleted })
+    }
+
+    /// The conditions, all of which must hold.
+    fn nested(self, depth: usize) -> Result<Vec<filter::Document>> {
+        use filter::Document;
+
+        let Self {
+            namespace,
+            and,
+            or,
+            not,
+            id,
+            title,
+            source,
+            created_at,
+            updated_at,
+            metadata,
+            any_chunk,
+            sync,
+            deleted,
+        } = self;
+        if deleted.is_some() {
+            return Err(Error::invalid_value("deleted", "stands at the top level of a filter only"));
+        }
+        if depth > MAX_DEPTH {
+            return Err(Error::invalid_value("filter", format!("must not nest deeper than {MAX_DEPTH}")));
+        }
+        let mut all = Vec::new();
+        let mut texts = |field: &str, given: Option<StringFilter>, make: fn(Text) -> Document| -> Result<()> {
+            if let Some(given) = given {
+                all.extend(given.conditions(field)?.into_iter().map(make));
+            }
+            Ok(())
+        };
+        texts("id", id, Document::Id)?;
+        texts("namespace", namespace, Document::Namespace)?;
+        texts("title", title, Document::Title)?;
+        texts("source", source, Document::Source)?;
+        all.extend(created_at.into_iter().flat_map(DateTimeFilter::conditions).map(Document::CreatedAt));
+        all.extend(updated_at.into_iter().flat_map(DateTimeFilter::conditions).map(Document::UpdatedAt));
+        if let Some(metadata) = metadata {
+            all.push(Document::Metadata(Filter::parse(&["metadata"], &metadata.given())?));
+        }
+        if let Some(chunk) = any_chunk {
+            all.push(Document::AnyChunk(chunk.condition()?));
+        }
+        if let Some(states) = sync {
+            all.push(Document::Sync(states.into_iter().map(Into::into).collect()));
+        }
+        let each = |list: Vec<Self>| {
+            list.into_iter().map(|one| one.nested(depth + 1).map(Document::All)).collect::<Result<Vec<_>>>()
+        };
+        if let Some(and) = and {
+            all.extend(each(and)?);
+        }
+        if let Some(or) = or {
+            all.push(Document::Any(each(or)?));
+        }
+        if let Some(not) = not {
+            all.push(Document::Not(Box::new(Document::All(not.nested(depth + 1)?))));
+        }
+        Ok(all)
+    }
+}
+
+/// How documents are ordered; the id decides between equals.
+#[derive(Debug, Clone, Copy, InputObject)]
+pub struct DocumentOrder {
+    /// By what.
+    #[graphql(default_with = "DocumentOrderField::CreatedAt")]
+    pub field: DocumentOrderField,
+    /// From which end.
+    #[graphql(default_with = "OrderDirection::Asc")]
+    pub direction: OrderDirection,
+}
+
+impl Default for DocumentOrder {
+    fn default() -> Self {
+        Self { field: DocumentOrderField::CreatedAt, direction: OrderDirection::Asc }
+    }
+}
+
+/// What documents can be ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "documents::OrderField")]
+pub enum DocumentOrderField {
+    /// The time of creation.
+    CreatedAt,
+    /// The time of the last change.
+    UpdatedAt,
+    /// The title, byte by byte.
+    Title,
+}
+
+/// From which end a list is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum OrderDirection {
+    /// The least first.
+    Asc,
+    /// The greatest first.
+    Desc,
+}
+
+/// Which embeddings; everything that is given must hold. Embeddings of deleted chunks and documents are left out.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct EmbeddingFilter {
+    /// Below this document.
+    document_id: Option<ID>,
+    /// Of this chunk.
+    chunk_id: Option<ID>,
+    /// Made by this model.
+    model: Option<String>,
+    /// Whether the vector index holds the current form.
+    synced: Option<bool>,
+    /// Where the record stands.
+    state: Option<SlotState>,
+}
+
+impl From<EmbeddingFilter> for filter::EmbeddingFilter {
+    fn from(given: EmbeddingFilter) -> Self {
+        let EmbeddingFilter { document_id, chunk_id, model, synced, state } = given;
+        Self {
+            document_id: document_id.map(|id| id.0),
+            chunk_id: chunk_id.map(|id| id.0),
+            model,
+            synced,
+            state: state.map(Into::into),
+        }
+    }
+}
+
+/// Which records; everything that is given must hold.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct SyncSlotFilter {
+    /// In one of these states.
+    state: Option<Vec<SlotState>>,
+    /// Of this document.
+    document_id: Option<ID>,
+}
+
+impl From<SyncSlotFilter> for filter::SlotFilter {
+    fn from(given: SyncSlotFilter) -> Self {
+        Self {
+            states: given.state.map(|states| states.into_iter().map(Into::into).collect()),
+            document_id: given.document_id.map(|id| id.0),
+        }
+    }
+}
+
+/// Which jobs; everything that is given must hold.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct SyncJobFilter {
+    /// In one of these states.
+    state: Option<Vec<SyncJobState>>,
+    /// Of this kind.
+    kind: Option<SyncJobKind>,
+}
+
+impl From<SyncJobFilter> for filter::JobFilter {
+    fn from(given: SyncJobFilter) -> Self {
+        Self {
+            states: given.state.map(|states| states.into_iter().map(|state| JobState::from(state).name()).collect()),
+            kind: given.kind.map(SyncJobKind::name),
+        }
+    }
+}
