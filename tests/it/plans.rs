@@ -1,0 +1,158 @@
+//! Plans: every list is served by an index in its order, on a database without statistics.
+
+use serde_json::Value;
+use serde_json::json;
+
+use corpusd::store::sql::Sql;
+use sea_orm::ConnectionTrait as _;
+
+use crate::graph::data;
+use crate::graph::fill;
+use crate::support::TestApp;
+
+/// The statements of a query, by their texts.
+async fn heard(test: &TestApp, query: &str, variables: &Value) -> Vec<String> {
+    test.cx().db().statements().listen();
+    data(test, query, variables.clone()).await;
+    test.cx().db().statements().heard()
+}
+
+/// The plan of a statement whose values are not known: one line a step.
+async fn plan(test: &TestApp, sql: &str) -> Vec<String> {
+    let conn = test.cx().read();
+    let mut explain = Sql::new(conn);
+    if explain.is_postgres() {
+        // An empty table is cheapest to scan: what must be shown is that an index can serve the statement,
+        // whatever its values are.
+        let values = (1..=60).rev().find(|place| sql.contains(&format!("${place}"))).unwrap_or(0);
+        let arguments = if values == 0 { String::new() } else { format!("({})", vec!["NULL"; values].join(", ")) };
+        let setup = format!(
+            "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+             SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; PREPARE stated AS {sql}"
+        );
+        let mut connection = conn.get_postgres_connection_pool().acquire().await.expect("a connection");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(setup)).execute(&mut *connection).await.expect("settings");
+        let rows: Vec<(String,)> = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN EXECUTE stated{arguments}")))
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {sql}"));
+        connection.close().await.expect("closed");
+        rows.into_iter().map(|row| row.0).collect()
+    } else {
+        explain.push("EXPLAIN QUERY PLAN ").push(sql);
+        let rows = conn.query_all_raw(explain.statement()).await.expect("a plan");
+        rows.iter().map(|row| row.try_get_by_index::<String>(3).expect("a step")).collect()
+    }
+}
+
+/// Whether a step reads a whole table, or sorts.
+fn is_refused(step: &str) -> bool {
+    let sqlite_scan = step.starts_with("SCAN ")
+        && !step.contains("USING INDEX")
+        && !step.contains("USING COVERING INDEX")
+        && !step.contains("VIRTUAL TABLE")
+        && !step.contains("CONSTANT ROW");
+    let postgres_scan = step.contains("Seq Scan on") && !step.contains("sync_targets");
+    sqlite_scan || step.contains("TEMP B-TREE FOR ORDER BY") || postgres_scan || step.contains("Sort ")
+}
+
+async fn check(test: &TestApp, query: &str, variables: Value) {
+    for sql in heard(test, query, &variables).await {
+        let plan = plan(test, &sql).await;
+        let refused: Vec<&String> = plan.iter().filter(|step| is_refused(step)).collect();
+        assert!(refused.is_empty(), "{variables}\n{sql}\n{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn every_list_is_read_by_an_index_in_its_order() {
+    let test = TestApp::new().await;
+    fill(&test, 3, 2).await;
+    let documents = "query($first: Int, $after: String, $last: Int, $before: String, $filter: DocumentFilter, $order: DocumentOrder) {
+        documents(first: $first, after: $after, last: $last, before: $before, filter: $filter, orderBy: $order) {
+            nodes { id } pageInfo { startCursor } } }";
+    for field in ["CREATED_AT", "UPDATED_AT", "TITLE"] {
+        for direction in ["ASC", "DESC"] {
+            for deleted in ["LIVE", "DELETED", "ALL"] {
+                let order = json!({"field": field, "direction": direction});
+                let start = data(&test, documents, json!({"order": order})).await;
+                let cursor = start["documents"]["pageInfo"]["startCursor"].clone();
+                for page in [json!({}), json!({"first": 5, "after": cursor}), json!({"last": 5, "before": cursor})] {
+                    for narrow in [
+                        json!({}),
+                        json!({"namespace": {"eq": "default"}}),
+                        json!({"namespace": {"in": ["a", "b"]}}),
+                        json!({"createdAt": {"gte": "2026-01-01T00:00:00Z"}}),
+                        json!({"updatedAt": {"lt": "2026-01-01T00:00:00Z"}, "title": {"eq": "x"}}),
+                        json!({"not": {"id": {"in": ["a"]}}, "sync": ["UNSYNCED"]}),
+                        json!({"metadata": {"a": 1, "b": {"$ne": "x"}}}),
+                        json!({"anyChunk": {"chunkIndex": {"eq": 1}}}),
+                    ] {
+                        let (mut variables, mut filter) = (page.clone(), narrow);
+                        filter["deleted"] = json!(deleted);
+                        variables["filter"] = filter;
+                        variables["order"] = order.clone();
+                        check(&test, documents, variables).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_below_a_list_is_read_by_indexes() {
+    let test = TestApp::new().await;
+    fill(&test, 3, 3).await;
+    let below = "query($first: Int, $after: String, $last: Int, $before: String, $filter: ChunkFilter) { documents(first: 3) { nodes {
+        chunks(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
+            totalCount pageInfo { startCursor } nodes {
+                document { id } previous { id } next { id } embeddingCount
+                a: embeddings { id vector } b: embeddings(model: \"odd\") { id sync { state } chunk { id } }
+            } } sync { total } stats { chunkCount } } } }";
+    let start = data(&test, below, json!({})).await;
+    let cursor = start["documents"]["nodes"][0]["chunks"]["pageInfo"]["startCursor"].clone();
+    for page in [json!({}), json!({"first": 5, "after": cursor}), json!({"last": 5, "before": cursor})] {
+        for filter in [json!({}), json!({"deleted": "ALL"}), json!({"chunkIndex": {"gte": 1}})] {
+            let mut variables = page.clone();
+            variables["filter"] = filter;
+            check(&test, below, variables).await;
+        }
+    }
+    let embeddings = "query($first: Int, $after: String, $last: Int, $before: String, $filter: EmbeddingFilter) {
+        embeddings(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
+            nodes { id vector } pageInfo { startCursor } } }";
+    let start = data(&test, embeddings, json!({})).await;
+    let cursor = start["embeddings"]["pageInfo"]["startCursor"].clone();
+    for page in [json!({}), json!({"first": 5, "after": cursor}), json!({"last": 5, "before": cursor})] {
+        for filter in [
+            json!({}),
+            json!({"documentId": "d00"}),
+            json!({"chunkId": "d00c00"}),
+            json!({"documentId": "d00", "chunkId": "d00c00", "model": "odd"}),
+            json!({"synced": false}),
+            json!({"state": "HELD"}),
+        ] {
+            let mut variables = page.clone();
+            variables["filter"] = filter;
+            check(&test, embeddings, variables).await;
+        }
+    }
+    check(&test, "{ nodes(ids: [\"d00\", \"d00c00\", \"d00e00\", \"x\"]) { id } chunk(id: \"d00c00\") { id } embedding(id: \"d00e00\") { id } }", json!({})).await;
+    for filter in [
+        json!({}),
+        json!({"documentId": "d00"}),
+        json!({"state": ["QUARANTINED"]}),
+        json!({"state": ["PENDING", "IN_FLIGHT"]}),
+    ] {
+        check(
+            &test,
+            "query($f: SyncSlotFilter) { syncSlots(filter: $f) { nodes { vectorId } } }",
+            json!({"f": filter}),
+        )
+        .await;
+    }
+    for filter in [json!({}), json!({"state": ["RUNNING"], "kind": "EXPORT"})] {
+        check(&test, "query($f: SyncJobFilter) { syncJobs(filter: $f) { nodes { id } } }", json!({"f": filter})).await;
+    }
+}
