@@ -117,6 +117,8 @@ pub struct Flight {
     accepted: bool,
     proven: bool,
     probing: bool,
+    /// The target is at fault: what is still under way says nothing about records any more.
+    faulted: bool,
     suspects: Vec<(usize, String)>,
 }
 
@@ -139,6 +141,7 @@ impl Flight {
             accepted: false,
             proven: false,
             probing: false,
+            faulted: false,
             suspects: Vec::new(),
         };
         let mut effects = Vec::new();
@@ -253,6 +256,10 @@ impl Flight {
                 IndexErrorKind::NotApplied => self.give_back(&request, "not_applied", &error, now, rng, &mut effects),
                 IndexErrorKind::RateLimited => self.give_back(&request, "rate_limited", &error, now, rng, &mut effects),
                 IndexErrorKind::InDoubt => self.doubted(&request, &error, now, rng, &mut effects),
+                IndexErrorKind::Rejected | IndexErrorKind::TooLarge if self.faulted => {
+                    self.queue.push_back(request);
+                    effects.extend(self.abandon(now));
+                }
                 IndexErrorKind::Rejected | IndexErrorKind::TooLarge => self.rejected(&request, &error, &mut effects),
                 IndexErrorKind::TargetFault => {
                     self.queue.push_back(request);
@@ -428,6 +435,7 @@ impl Flight {
     /// The target is at fault: everything that is not under way goes back, nothing is quarantined.
     fn fault(&mut self, reason: String, now: i64, effects: &mut Vec<Effect>) {
         self.queue.push_back(Request::Upsert(std::mem::take(&mut self.suspects).into_iter().map(|(n, _)| n).collect()));
+        self.faulted = true;
         effects.push(Effect::Pause(reason));
         effects.extend(self.abandon(now));
     }

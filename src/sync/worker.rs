@@ -70,6 +70,17 @@ const LATELY_MS: i64 = 600_000;
 /// Bytes of rows that are read at one time, roughly.
 const READ_BYTES: usize = 4_000_000;
 
+/// Which jobs are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Those that nobody has taken up.
+    Queued,
+    /// Those of which nothing was told for a while.
+    Due,
+    /// All.
+    All,
+}
+
 /// What a turn found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
@@ -282,9 +293,13 @@ impl Engine {
         if look.sweeping {
             worked |= self.sweep().await?;
         }
+        if look.jobs {
+            worked |= self.advance_jobs(state, &session, Which::Queued).await?;
+        }
         worked |= self.push(state, &session, &look).await?;
         if look.jobs {
-            worked |= self.advance_jobs(state, &session).await?;
+            let which = if worked { Which::Due } else { Which::All };
+            worked |= self.advance_jobs(state, &session, which).await?;
         }
         Ok(if worked { Turn::Worked } else { Turn::Idle })
     }
@@ -698,7 +713,7 @@ impl Engine {
     }
 
     /// Moves every job on that this worker drives.
-    async fn advance_jobs(&self, state: &mut State, session: &Session) -> Result<bool> {
+    async fn advance_jobs(&self, state: &mut State, session: &Session, which: Which) -> Result<bool> {
         let look = targets::look(self.cx.read(), self.cx.target_id(), self.now()).await?;
         let blocked = match look.state {
             TargetState::Active => None,
@@ -711,6 +726,16 @@ impl Engine {
         state.told.retain(|id, _| active.iter().any(|job| job.id == *id));
         let mut moved = false;
         for job in active {
+            let told = state.told.get(&job.id).copied();
+            let wanted = match which {
+                Which::Queued => jobs::state(&job) == JobState::Queued,
+                // Counting what remains is not for every batch.
+                Which::Due => told.is_none_or(|at| self.monotonic().saturating_sub(at) >= PROGRESS_EVERY),
+                Which::All => true,
+            };
+            if !wanted {
+                continue;
+            }
             let others = match &job.owner {
                 Some(owner) if *owner != session.id => {
                     workers::live(self.cx.read()).await?.iter().any(|(id, _)| id == owner)

@@ -25,5 +25,6 @@ mod rest_openapi;
 mod rest_validation;
 mod subscriptions;
 mod support;
+mod sync;
 mod transport;
 mod writer;

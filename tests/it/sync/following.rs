@@ -1,0 +1,182 @@
+//! Jobs: counters, events, waiting, cancelling.
+
+use corpusd::error::Code;
+
+use super::*;
+
+async fn states(lab: &Lab, job: &str) -> Vec<String> {
+    let events = jobs::events_after(lab.test.cx(), job, 0).await.unwrap();
+    let numbers: Vec<i64> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(numbers, (1..=i64::try_from(numbers.len()).unwrap()).collect::<Vec<i64>>(), "dense");
+    let last = lab.job(job).await;
+    assert_eq!(last.event_seq, *numbers.last().unwrap());
+    let mut states: Vec<String> = events.into_iter().map(|event| event.job.state).collect();
+    states.dedup();
+    states
+}
+
+#[tokio::test]
+async fn a_job_counts_what_it_wrote_and_its_events_are_dense() {
+    let lab = Lab::new().await;
+    lab.document(250).await;
+    let job = lab.start(Scope::Document("d".to_owned())).await;
+    lab.settle().await;
+    let done = lab.job(&job).await;
+    assert_eq!((done.total, done.done, done.failed, done.upserted, done.deleted), (250, 250, 0, 250, 0));
+    assert_eq!((done.state.as_str(), done.visibility.as_str()), ("completed", "verified"));
+    assert_eq!(states(&lab, &job).await, ["queued", "running", "verifying", "completed"]);
+    lab.converged().await;
+}
+
+#[tokio::test]
+async fn held_embeddings_travel_only_once_somebody_exports_them() {
+    let lab = Lab::new().await;
+    lab.document(2).await;
+    lab.raw("DELETE FROM sync_slots").await;
+    lab.raw("UPDATE embeddings SET held = TRUE").await;
+    lab.settle().await;
+    assert!(lab.index.records().is_empty());
+    let held = coverage::whole(lab.test.cx().read(), 1).await.unwrap();
+    assert_eq!((held.total, held.held, held.synced), (2, 2, 0));
+    let job = lab.start(Scope::Unsynced).await;
+    lab.settle().await;
+    assert_eq!(lab.job(&job).await.upserted, 2);
+    let synced = coverage::of_documents(lab.test.cx().read(), 1, &["d"]).await.unwrap()["d"];
+    assert_eq!((synced.total, synced.synced, synced.held), (2, 2, 0));
+    lab.converged().await;
+}
+
+#[tokio::test]
+async fn an_export_of_named_ids_sends_them_again_and_one_of_a_document_does_not() {
+    let lab = Lab::new().await;
+    lab.document(3).await;
+    lab.settle().await;
+    let job = lab.start(Scope::Document("d".to_owned())).await;
+    lab.settle().await;
+    assert_eq!((lab.job(&job).await.total, lab.job(&job).await.upserted), (0, 0));
+    let ids = vec!["e0".to_owned(), "e2".to_owned(), "unknown".to_owned()];
+    let job = lab.start(Scope::Embeddings(ids)).await;
+    lab.settle().await;
+    assert_eq!((lab.job(&job).await.total, lab.job(&job).await.upserted), (2, 2));
+    assert_eq!(lab.index.calls().last().unwrap().ids(), ["e0", "e2"]);
+    let none = jobs::start(lab.test.cx(), Scope::Embeddings(vec!["unknown".to_owned()])).await;
+    assert_eq!(none.unwrap_err().code(), Code::NotFound);
+    lab.converged().await;
+}
+
+#[tokio::test]
+async fn a_second_start_of_a_scope_gives_the_running_job() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    let job = lab.start(Scope::Unsynced).await;
+    let (again, started) = jobs::start(lab.test.cx(), Scope::Unsynced).await.unwrap();
+    assert_eq!((again.id, started), (job, false));
+}
+
+#[tokio::test]
+async fn a_job_with_a_refused_record_completes_with_errors_and_names_how_many() {
+    let lab = Lab::new().await;
+    lab.index.poison("e1");
+    lab.document(3).await;
+    let job = lab.start(Scope::Unsynced).await;
+    lab.settle().await;
+    let done = lab.job(&job).await;
+    assert_eq!(
+        (done.state.as_str(), done.total, done.done, done.failed, done.upserted),
+        ("completed_with_errors", 3, 3, 1, 2)
+    );
+    let coverage = coverage::whole(lab.test.cx().read(), 1).await.unwrap();
+    assert_eq!((coverage.synced, coverage.quarantined, coverage.pending), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn a_job_waits_until_queries_see_what_was_acknowledged() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    lab.index.show_until(Some(0));
+    let job = lab.start(Scope::Unsynced).await;
+    lab.settle().await;
+    assert_eq!(lab.job(&job).await.state, "verifying");
+    assert_eq!(jobs::wait(lab.test.cx(), &job).await.unwrap().upserted, 1, "an export does not wait for it");
+    lab.index.show_until(None);
+    lab.settle().await;
+    assert_eq!(lab.job(&job).await.visibility, "verified");
+    lab.index.show_until(Some(0));
+    lab.retitle("Newer").await;
+    let job = lab.start(Scope::Unsynced).await;
+    lab.settle().await;
+    lab.wait(Duration::from_secs(605)).await;
+    let late = lab.job(&job).await;
+    assert_eq!((late.state.as_str(), late.visibility.as_str()), ("completed", "timeout"));
+}
+
+#[tokio::test]
+async fn f41_a_job_is_cancelled_once_and_what_it_wanted_goes_on() {
+    let lab = Lab::new().await;
+    lab.document(2).await;
+    let job = lab.start(Scope::Unsynced).await;
+    let cancelled = jobs::cancel(lab.test.cx(), &job).await.unwrap();
+    assert_eq!(jobs::state(&cancelled), JobState::Cancelled);
+    assert_eq!(jobs::cancel(lab.test.cx(), &job).await.unwrap(), cancelled);
+    assert_eq!(states(&lab, &job).await, ["queued", "cancelled"]);
+    lab.converged().await;
+    assert_eq!(lab.index.records().len(), 2);
+    let done = lab.start(Scope::Unsynced).await;
+    lab.settle().await;
+    let kept = jobs::cancel(lab.test.cx(), &done).await.unwrap();
+    assert_eq!(jobs::state(&kept), JobState::Completed);
+}
+
+#[tokio::test]
+async fn f41_a_request_under_way_is_finished_before_its_job_is_cancelled() {
+    let lab = Lab::new().await;
+    lab.document(2).await;
+    let job = lab.start(Scope::Unsynced).await;
+    let cancel = async {
+        let asked = jobs::cancel(lab.test.cx(), &job).await.unwrap();
+        assert!(!jobs::state(&asked).is_terminal());
+        jobs::cancel(lab.test.cx(), &job).await.unwrap();
+    };
+    lab.while_held(cancel).await;
+    lab.settle().await;
+    let end = lab.job(&job).await;
+    assert_eq!((end.state.as_str(), end.done, end.upserted), ("cancelled", 2, 2));
+    assert_eq!(states(&lab, &job).await, ["queued", "running", "cancelled"]);
+}
+
+#[tokio::test]
+async fn f43_a_job_that_starts_among_edits_has_every_write_acknowledged_before_it() {
+    for round in 0..10 {
+        let lab = Lab::new().await;
+        lab.document(3).await;
+        lab.settle().await;
+        lab.retitle("Before").await;
+        let edit = async {
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            lab.retitle("During").await;
+        };
+        let ((), job, _) = tokio::join!(edit, lab.start(Scope::Document("d".to_owned())), lab.engine().turn());
+        while !jobs::state(&lab.job(&job).await).is_terminal() {
+            lab.turn().await;
+        }
+        assert!(lab.titles().iter().all(|title| title != "Title"));
+        lab.retitle("After").await;
+        lab.converged().await;
+    }
+}
+
+#[tokio::test]
+async fn the_job_of_a_dead_worker_is_taken_over() {
+    let lab = Lab::new().await;
+    lab.document(2).await;
+    let job = lab.start(Scope::Unsynced).await;
+    lab.vanish().await;
+    lab.raw("UPDATE sync_jobs SET owner = 'nobody'").await;
+    lab.wait(Duration::from_secs(40)).await;
+    lab.wait(DOUBT).await;
+    assert_eq!(lab.job(&job).await.state, "completed");
+    assert_eq!(lab.job(&job).await.upserted, 2);
+    lab.converged().await;
+}
