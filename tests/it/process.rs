@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+
 use crate::support::database_url;
 use crate::support::process::Serving;
 use crate::support::process::corpusd;
@@ -146,4 +149,59 @@ async fn migrate_brings_the_tables_and_does_it_again() {
         let output = run(folder.path(), &["migrate", "--database-url", &url]).await;
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     }
+}
+
+/// A request whose body the server is waiting for, and what is missing of it.
+async fn half_a_request(serving: &Serving) -> (tokio::net::TcpStream, &'static str) {
+    let (first, rest) = (r#"{"title""#, r#": "in flight"}"#);
+    let host = serving.address.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(host).await.expect("it listens");
+    let head = format!(
+        "POST /api/documents HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        first.len() + rest.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("it reads");
+    // The answer to `expect` comes when the handler begins to read.
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.expect("it answers");
+    assert!(told.starts_with(b"HTTP/1.1 100 Continue"), "{}", String::from_utf8_lossy(&told));
+    stream.write_all(first.as_bytes()).await.expect("it reads");
+    (stream, rest)
+}
+
+/// Asks it to stop, and waits until it takes no new connections.
+async fn begin_to_stop(serving: &Serving) {
+    serving.terminate().await;
+    let host = serving.address.trim_start_matches("http://");
+    while tokio::net::TcpStream::connect(host).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_before_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(&folder).await;
+    let mut serving = Serving::serve(folder.path(), &url).await;
+    let (mut stream, rest) = half_a_request(&serving).await;
+    begin_to_stop(&serving).await;
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 Created"), "{answer}");
+    assert_eq!(serving.child.wait().await.unwrap().code(), Some(0));
+    let again = Serving::serve(folder.path(), &url).await;
+    assert!(again.get("/api/documents").await.1.contains("in flight"));
+    assert_eq!(again.stop().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serving = Serving::serve(folder.path(), &database_url(&folder).await).await;
+    let (_stream, _rest) = half_a_request(&serving).await;
+    begin_to_stop(&serving).await;
+    serving.terminate().await;
+    assert_eq!(serving.child.wait().await.unwrap().code(), Some(1));
 }
