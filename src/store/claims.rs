@@ -200,9 +200,9 @@ pub async fn read(
     let mut sql = Sql::new(conn);
     sql.push(
         "SELECT s.vector_id, s.acked_rev, s.acked_hash, s.acked_gen, s.acked_from, s.acked_lsn, s.doubt_until, s.attempts, \
-         d.id, e.id, e.vector, c.id, c.chunk_index, substr(c.text, 1, ",
+         d.id, e.id, e.vector, c.id, c.chunk_index, substr(c.text, 1, CAST(",
     );
-    sql.bind(text_chars).push("), length(c.text) > ").bind(text_chars);
+    sql.bind(text_chars).push(" AS INTEGER)), length(c.text) > ").bind(text_chars);
     sql.push(
         ", c.metadata, c.created_at, d.title, d.source, d.metadata FROM sync_slots s \
          LEFT JOIN embeddings e ON e.vector_id = s.vector_id AND NOT e.held \
