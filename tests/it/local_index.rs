@@ -113,7 +113,7 @@ async fn tombstones_are_removed_after_seven_days() {
 async fn replica(app: &TestApp, metric: Metric, scored: usize) -> LocalIndex {
     let config = IndexConfig { metric, ..IndexConfig::default() };
     let index = LocalIndex::open(&config, app.cx().db()).await.expect("the index opens");
-    index.narrowing(Narrowing { per_match: 1, least: scored })
+    index.narrowing(Narrowing { per_match: 1, least: scored, least_of_few: scored })
 }
 
 /// What the index must answer.

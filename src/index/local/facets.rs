@@ -7,7 +7,6 @@
 //! have costs memory for those alone.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -95,13 +94,14 @@ enum Cells {
 #[derive(Debug)]
 struct Column {
     cells: Cells,
-    /// The strings of places whose cell is an item.
-    lists: HashMap<u32, Box<[u64]>>,
+    /// The strings of the cells that are lists, and which of these are free.
+    lists: Vec<Box<[u64]>>,
+    free: Vec<u64>,
 }
 
 impl Column {
     fn new() -> Self {
-        Self { cells: Cells::Sparse(HashMap::new()), lists: HashMap::new() }
+        Self { cells: Cells::Sparse(HashMap::new()), lists: Vec::new(), free: Vec::new() }
     }
 
     fn set(&mut self, place: u32, cell: Cell, records: usize) {
@@ -154,27 +154,45 @@ impl Column {
         }
     }
 
+    /// Makes a place missing, and lets go of its list.
+    fn clear(&mut self, place: u32, records: usize) {
+        let cell = self.get(place);
+        if cell.kind == kind::ITEM {
+            self.lists[list_at(cell)] = Box::default();
+            self.free.push(cell.value);
+        }
+        self.set(place, MISSING, records);
+    }
+
+    /// A cell of these strings.
+    fn list(&mut self, strings: Vec<u64>) -> Cell {
+        let value = self.free.pop().unwrap_or_else(|| {
+            self.lists.push(Box::default());
+            self.lists.len() as u64 - 1
+        });
+        let cell = Cell { kind: kind::ITEM, value };
+        self.lists[list_at(cell)] = strings.into();
+        cell
+    }
+
     /// Moves the value of `last` to `place`.
     fn swap_remove(&mut self, place: u32, last: u32, records: usize) {
-        let (cell, list) = (self.get(last), self.lists.remove(&last));
-        self.lists.remove(&place);
-        self.set(last, MISSING, records);
+        self.clear(place, records);
+        if place != last {
+            let cell = self.get(last);
+            self.set(last, MISSING, records);
+            self.set(place, cell, records);
+        }
         if let Cells::Dense { kinds, values } = &mut self.cells {
             kinds.truncate(last as usize);
             values.truncate(last as usize);
-        }
-        if place != last {
-            self.set(place, cell, records);
-            if let Some(list) = list {
-                self.lists.insert(place, list);
-            }
         }
     }
 
     /// The places whose value passes.
     fn select(&self, records: usize, passes: impl Fn(Cell, &[u64]) -> bool) -> Bitmap {
-        let list = |place: u32, cell: Cell| match cell.kind {
-            kind::ITEM => self.lists.get(&place).map_or(&[][..], |list| list),
+        let list = |cell: Cell| match cell.kind {
+            kind::ITEM => self.lists.get(list_at(cell)).map_or(&[][..], |list| list),
             _ => &[],
         };
         let missing = passes(MISSING, &[]);
@@ -182,7 +200,7 @@ impl Column {
             Cells::Sparse(cells) => {
                 let mut bitmap = Bitmap::filled(records, missing);
                 for (&place, &cell) in cells {
-                    bitmap.set(place, passes(cell, list(place, cell)));
+                    bitmap.set(place, passes(cell, list(cell)));
                 }
                 bitmap
             }
@@ -190,7 +208,7 @@ impl Column {
                 Bitmap::from_fn(records, |place| match (kinds.get(place as usize), values.get(place as usize)) {
                     (Some(&kind), Some(&value)) => {
                         let cell = Cell { kind, value };
-                        passes(cell, list(place, cell))
+                        passes(cell, list(cell))
                     }
                     _ => missing,
                 })
@@ -231,7 +249,7 @@ impl Column {
 }
 
 /// A value that cells are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wanted {
     kind: u8,
     value: u64,
@@ -246,18 +264,36 @@ impl Wanted {
         }
     }
 
-    fn any(scalars: &[Scalar]) -> HashSet<Self> {
-        scalars.iter().map(Self::new).collect()
+    /// All of them, in order.
+    fn any(scalars: &[Scalar]) -> Vec<Self> {
+        let mut all: Vec<Self> = scalars.iter().map(Self::new).collect();
+        all.sort_unstable();
+        all
     }
 
     fn is(self, cell: Cell, list: &[u64]) -> bool {
-        (cell.kind == self.kind && cell.value == self.value) || (self.kind == kind::TEXT && list.contains(&self.value))
+        if cell.kind == kind::ITEM {
+            self.kind == kind::TEXT && list.contains(&self.value)
+        } else {
+            cell.kind == self.kind && cell.value == self.value
+        }
     }
 }
 
-fn one_of(wanted: &HashSet<Wanted>, cell: Cell, list: &[u64]) -> bool {
-    wanted.contains(&Wanted { kind: cell.kind, value: cell.value })
-        || list.iter().any(|&value| wanted.contains(&Wanted { kind: kind::TEXT, value }))
+/// Up to so many values are compared one by one.
+const FEW: usize = 8;
+
+fn one_of(wanted: &[Wanted], cell: Cell, list: &[u64]) -> bool {
+    let has = |kind: u8, value: u64| {
+        let cell = Wanted { kind, value };
+        if wanted.len() <= FEW { wanted.contains(&cell) } else { wanted.binary_search(&cell).is_ok() }
+    };
+    if cell.kind == kind::ITEM { list.iter().any(|&value| has(kind::TEXT, value)) } else { has(cell.kind, cell.value) }
+}
+
+/// Which list a cell stands for.
+fn list_at(cell: Cell) -> usize {
+    usize::try_from(cell.value).unwrap_or(usize::MAX)
 }
 
 /// The facets of the records of a segment, by place.
@@ -278,8 +314,7 @@ impl Facets {
     /// Puts other facets at a place.
     pub fn replace(&mut self, place: u32, stored: &[u8]) {
         for column in self.columns.values_mut() {
-            column.set(place, MISSING, self.records);
-            column.lists.remove(&place);
+            column.clear(place, self.records);
         }
         self.fill(place, stored);
     }
@@ -293,14 +328,14 @@ impl Facets {
             let column = self.columns.entry(name).or_insert_with(Column::new);
             if cell.kind == kind::ITEM {
                 lists.entry(name).or_default().push(cell.value);
-                column.set(place, Cell { kind: kind::ITEM, value: 0 }, self.records);
             } else {
                 column.set(place, cell, self.records);
             }
         }
         for (name, list) in lists {
             if let Some(column) = self.columns.get_mut(&name) {
-                column.lists.insert(place, list.into());
+                let cell = column.list(list);
+                column.set(place, cell, self.records);
             }
         }
     }

@@ -14,10 +14,14 @@ use crate::store::local_records::Changed;
 use crate::store::local_records::Clock;
 
 /// How many times as many records pass the cheap estimate as the better one.
-const WIDER: usize = 16;
+const WIDER: usize = 8;
 
 /// From how many exact scores on a query for more matches gets fewer for each.
 const MANY: usize = 5000;
+
+/// Up to so many records, more of them are scored exactly: codes of near neighbours in one wide cluster differ
+/// little, and small indexes can afford it.
+const FEW: usize = 20_000;
 
 /// How a query narrows down what is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,19 +30,23 @@ pub struct Narrowing {
     pub per_match: usize,
     /// How many at least.
     pub least: usize,
+    /// How many at least where the namespace, or all of them, have few records.
+    pub least_of_few: usize,
 }
 
 impl Default for Narrowing {
     fn default() -> Self {
-        Self { per_match: 10, least: 200 }
+        Self { per_match: 10, least: 200, least_of_few: 1000 }
     }
 }
 
 impl Narrowing {
-    /// How many records are scored exactly for `top_k` matches.
+    /// How many records are scored exactly for `top_k` matches of `records`. A filter has no part in it, so
+    /// that it never makes a query read more.
     #[must_use]
-    pub fn scored(&self, top_k: usize) -> usize {
-        let many = top_k.saturating_mul(self.per_match).max(self.least);
+    pub fn scored(&self, top_k: usize, records: usize) -> usize {
+        let least = if records <= FEW { self.least_of_few } else { self.least };
+        let many = top_k.saturating_mul(self.per_match).max(least);
         // Of thousands of matches the last are not worth ten times as many vectors.
         many.min(top_k.saturating_mul(2).saturating_add(MANY))
     }
@@ -124,13 +132,14 @@ impl Memory {
         namespace: Option<&str>,
         filter: Option<&Filter>,
         (metric, query): (Metric, &[f32]),
-        scored: usize,
+        (narrowing, top_k): (Narrowing, usize),
     ) -> Vec<i64> {
         let segments = (0u32..).zip(&self.segments);
-        let selected: Vec<(u32, &Segment, Places)> = segments
-            .filter(|(_, segment)| namespace.is_none_or(|name| segment.namespace == name))
-            .map(|(at, segment)| (at, segment, segment.select(filter)))
-            .collect();
+        let segments = segments.filter(|(_, segment)| namespace.is_none_or(|name| segment.namespace == name));
+        let records = segments.clone().map(|(_, segment)| segment.records()).sum();
+        let scored = narrowing.scored(top_k, records);
+        let selected: Vec<(u32, &Segment, Places)> =
+            segments.map(|(at, segment)| (at, segment, segment.select(filter))).collect();
         let count: usize = selected.iter().map(|(_, _, places)| places.count()).sum();
         if count <= scored {
             let mut all = Vec::with_capacity(count);

@@ -210,10 +210,15 @@ impl LocalIndex {
 
     /// The addresses of the records that are worth to be scored.
     async fn candidates(&self, query: Arc<VectorQuery>) -> IndexResult<Vec<i64>> {
-        let (memory, metric, scored) = (self.memory.clone(), self.metric, self.narrowing.scored(query.top_k));
+        let (memory, metric, narrowing) = (self.memory.clone(), self.metric, self.narrowing);
         let find = move || {
             let memory = memory.read().unwrap_or_else(PoisonError::into_inner);
-            memory.candidates(query.namespace.as_deref(), query.filter.as_ref(), (metric, &query.vector), scored)
+            memory.candidates(
+                query.namespace.as_deref(),
+                query.filter.as_ref(),
+                (metric, &query.vector),
+                (narrowing, query.top_k),
+            )
         };
         if self.read(Memory::records) < BLOCKING {
             return Ok(find());

@@ -134,7 +134,10 @@ impl Segment {
     pub fn select(&self, filter: Option<&crate::filter::Filter>) -> Places {
         match filter {
             None => Places::All(self.records()),
-            Some(filter) => Places::Some(self.facets.select(filter)),
+            Some(filter) => {
+                let bitmap = self.facets.select(filter);
+                if bitmap.count() == self.records() { Places::All(self.records()) } else { Places::Some(bitmap) }
+            }
         }
     }
 
