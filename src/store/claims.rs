@@ -197,6 +197,8 @@ pub async fn read(
     vector_ids: &[String],
     text_chars: i64,
 ) -> Result<Vec<Truth>, DbErr> {
+    // PostgreSQL's substr takes no bigint.
+    let text_chars = i32::try_from(text_chars).unwrap_or(i32::MAX);
     let mut sql = Sql::new(conn);
     sql.push(
         "SELECT s.vector_id, s.acked_rev, s.acked_hash, s.acked_gen, s.acked_from, s.acked_lsn, s.doubt_until, s.attempts, \

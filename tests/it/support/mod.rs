@@ -8,8 +8,6 @@
 //! its job (exports, `deleteVectors`) has it driven while it waits. [`TestApp::start_sync`]
 //! starts the loop that a server has.
 
-#![expect(dead_code, reason = "test support grows ahead of its tests")]
-
 pub mod process;
 
 pub mod rows;
