@@ -26,6 +26,7 @@ use crate::config::DatabaseConfig;
 use crate::store::Db;
 use crate::store::Statements;
 use crate::store::log;
+use crate::store::readers::Readers;
 use crate::store::sql::Sql;
 use crate::store::writer::Writer;
 
@@ -127,11 +128,14 @@ pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenErro
         conn.set_metric_callback(move |info| statements.note(&info.statement.sql));
     }
     let seen = log::revision(&read).await?;
-    let writer = match location {
-        Location::Sqlite(_) => Writer::sqlite(write),
-        Location::Postgres(_) => Writer::Postgres(write),
+    let (writer, readers) = match location {
+        Location::Sqlite(path) => {
+            let readers = Readers::new(path, config.pool_size, config.acquire_timeout);
+            (Writer::sqlite(write), Some(Arc::new(readers)))
+        }
+        Location::Postgres(_) => (Writer::Postgres(write), None),
     };
-    Ok(Db::assemble(read, writer, clock.clone(), statements, seen))
+    Ok(Db::assemble(read, readers, writer, clock.clone(), statements, seen))
 }
 
 /// Asks the database for an answer, any answer.

@@ -22,6 +22,7 @@ pub mod local_records;
 pub mod log;
 pub mod page;
 pub mod read;
+pub mod readers;
 pub mod search;
 pub mod seed;
 pub mod slots;
@@ -55,6 +56,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::error::Result;
 use crate::store::log::Change;
+use crate::store::readers::Readers;
 
 /// The database: readers, the write door, and what the process has seen of its commits.
 #[derive(Clone, Debug)]
@@ -65,6 +67,7 @@ pub struct Db {
 #[derive(Debug)]
 struct Inner {
     read: DatabaseConnection,
+    readers: Option<Arc<Readers>>,
     writer: writer::Writer,
     clock: Clock,
     seen: watch::Sender<i64>,
@@ -120,19 +123,25 @@ pub struct Committed<T> {
 impl Db {
     pub(crate) fn assemble(
         read: DatabaseConnection,
+        readers: Option<Arc<Readers>>,
         writer: writer::Writer,
         clock: Clock,
         statements: Arc<Statements>,
         seen: i64,
     ) -> Self {
         let (seen, _) = watch::channel(seen);
-        Self { inner: Arc::new(Inner { read, writer, clock, seen, wake: Notify::new(), statements }) }
+        Self { inner: Arc::new(Inner { read, readers, writer, clock, seen, wake: Notify::new(), statements }) }
     }
 
     /// A reader.
     #[must_use]
     pub fn read(&self) -> &DatabaseConnection {
         &self.inner.read
+    }
+
+    /// The readers for the statements of the graph, where the database is SQLite.
+    pub(crate) fn readers(&self) -> Option<&Arc<Readers>> {
+        self.inner.readers.as_ref()
     }
 
     /// Which database this is.
@@ -217,6 +226,9 @@ impl Db {
     /// Finishes the writes that wait, and closes every connection.
     pub async fn close(&self) {
         self.inner.writer.close().await;
+        if let Some(readers) = &self.inner.readers {
+            readers.close();
+        }
         if let Err(error) = self.inner.read.close_by_ref().await {
             tracing::warn!(%error, "closing the database");
         }

@@ -113,7 +113,12 @@ impl<A: FromRow, B: FromRow> FromRow for (A, B) {
 /// # Errors
 /// What the database says.
 pub async fn rows<T: FromRow>(db: &Db, sql: Sql) -> Result<Vec<T>, DbErr> {
-    sql.all(db.read()).await?.iter().map(|row| T::read(row, 0)).collect()
+    let Some(readers) = db.readers() else {
+        return sql.all(db.read()).await?.iter().map(|row| T::read(row, 0)).collect();
+    };
+    let (text, values) = sql.into_parts();
+    db.statements().note(&text);
+    readers.rows(text, values).await
 }
 
 /// Runs a statement that reads one number.
