@@ -37,6 +37,7 @@ use corpusd::sync::worker::Turn;
 use futures_util::future::BoxFuture;
 use sea_orm::ConnectionTrait as _;
 use sea_orm::EntityTrait as _;
+use sea_orm::QueryOrder as _;
 
 use crate::support::TestApp;
 
@@ -139,7 +140,12 @@ impl Lab {
     }
 
     async fn slots(&self) -> Vec<Slot> {
-        corpusd::entity::sync_slot::Entity::find().all(self.test.cx().read()).await.unwrap()
+        corpusd::entity::sync_slot::Entity::find()
+            .order_by_asc(corpusd::entity::sync_slot::Column::Namespace)
+            .order_by_asc(corpusd::entity::sync_slot::Column::VectorId)
+            .all(self.test.cx().read())
+            .await
+            .unwrap()
     }
 
     async fn slot(&self, id: &str) -> Slot {
