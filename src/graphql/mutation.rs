@@ -21,7 +21,12 @@ use crate::service::Patch;
 
 /// What can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(documents::DocumentMutations, sync::SyncMutations);
+pub struct Mutation(
+    documents::DocumentMutations,
+    chunks::ChunkMutations,
+    embeddings::EmbeddingMutations,
+    sync::SyncMutations,
+);
 
 impl std::fmt::Debug for Mutation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -40,6 +40,7 @@ impl DateTime {
     }
 }
 
+/// A time in RFC 3339. Written in UTC with `Z` and microseconds; read with any offset.
 #[Scalar(name = "DateTime", specified_by_url = "https://scalars.graphql.org/andimarek/date-time")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -77,6 +78,7 @@ impl Json {
     }
 }
 
+/// Any JSON object. Emitted as stored, with the order of its keys and the digits of its numbers.
 #[Scalar(name = "JSON", specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259")]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -163,6 +165,8 @@ impl Vector {
     }
 }
 
+/// A dense vector of f32. Written as a JSON array of finite numbers, or as a base64 string of little-endian f32.
+/// Read as a JSON array whose numbers are the shortest text that reads back to the same f32.
 #[Scalar(name = "Vector", specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259")]
 impl ScalarType for Vector {
     fn parse(value: Value) -> InputValueResult<Self> {

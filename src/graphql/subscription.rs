@@ -11,6 +11,8 @@ use futures_util::StreamExt as _;
 
 use crate::error::Result;
 use crate::graphql::coverage::SyncCoverage;
+use crate::graphql::node;
+use crate::graphql::node::Node;
 use crate::graphql::query::cx;
 use crate::graphql::scalars::DateTime;
 use crate::graphql::sync_job::SyncJob;
@@ -99,6 +101,11 @@ impl CorpusEvent {
     /// What happened.
     async fn kind(&self) -> CorpusEventKind {
         self.kind
+    }
+
+    /// The row as it is now; null when it was deleted since.
+    async fn node(&self, ctx: &Context<'_>) -> Result<Option<Node>> {
+        Ok(node::find(cx(ctx), &[ID(self.event.id.clone())]).await?.pop().flatten())
     }
 
     /// The row it happened to.

@@ -23,6 +23,7 @@ mod rest_embeddings;
 mod rest_hostile;
 mod rest_openapi;
 mod rest_validation;
+mod schema;
 mod search;
 mod subscriptions;
 mod support;

@@ -155,3 +155,79 @@ async fn a_sync_is_started_once_for_its_scope_and_cancelled() {
         "NOT_FOUND"
     );
 }
+
+#[tokio::test]
+async fn chunks_are_created_changed_deleted_and_restored() {
+    let test = TestApp::new().await;
+    run(&test, "createDocument", "CreateDocumentInput", "document { id }", json!({ "id": "d", "title": "A" })).await;
+    let input = json!({ "documentId": "d", "chunks": [{ "id": "b", "text": "two", "chunkIndex": 7 }, { "id": "a", "text": "one" }] });
+    let made =
+        run(&test, "createChunks", "CreateChunksInput", "chunks { id chunkIndex document { revision } }", input).await;
+    let expected = json!([
+        { "id": "b", "chunkIndex": 7, "document": { "revision": 2 } },
+        { "id": "a", "chunkIndex": 8, "document": { "revision": 2 } },
+    ]);
+    assert_eq!(made["data"]["createChunks"]["chunks"], expected);
+    let change =
+        |input: Value| run(&test, "updateChunk", "UpdateChunkInput", "chunk { chunkIndex text metadata }", input);
+    let changed = change(json!({ "id": "a", "text": "1", "metadata": { "k": 1 } })).await;
+    assert_eq!(
+        changed["data"]["updateChunk"]["chunk"],
+        json!({ "chunkIndex": 8, "text": "1", "metadata": { "k": 1 } })
+    );
+    for field in ["text", "chunkIndex"] {
+        let refused = change(json!({ "id": "a", field: null })).await;
+        assert_eq!(refused["errors"][0]["extensions"]["fields"][0]["field"], format!("input.{field}"), "{refused}");
+    }
+    let deleted = run(&test, "deleteChunk", "DeleteChunkInput", "id mode", json!({ "id": "a" })).await;
+    assert_eq!(deleted["data"]["deleteChunk"], json!({ "id": "a", "mode": "SOFT" }));
+    assert_eq!(change(json!({ "id": "a", "text": "2" })).await["errors"][0]["extensions"]["code"], "NOT_FOUND");
+    let back = run(&test, "restoreChunk", "RestoreChunkInput", "chunk { id deletedAt }", json!({ "id": "a" })).await;
+    assert_eq!(back["data"]["restoreChunk"]["chunk"], json!({ "id": "a", "deletedAt": null }));
+    let none = json!({ "documentId": "none", "chunks": [{ "text": "t" }] });
+    let refused = run(&test, "createChunks", "CreateChunksInput", "chunks { id }", none).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn embeddings_are_created_changed_cleared_and_deleted() {
+    let test = TestApp::new().await;
+    let input = json!({ "id": "d", "title": "A", "chunks": [{ "id": "c", "text": "t" }] });
+    run(&test, "createDocument", "CreateDocumentInput", "document { id }", input).await;
+    let selection = "embeddings { id model dimension vector vectorBase64 vectorId isSynced chunk { id } }";
+    let new = json!({ "embeddings": [
+        { "chunkId": "c", "id": "e", "vector": [0.1, -2], "model": "m", "vectorId": "v" },
+        { "chunkId": "c", "id": "f", "vector": "AACAPwAAAMA=" },
+    ] });
+    let made = run(&test, "createEmbeddings", "CreateEmbeddingsInput", selection, new).await;
+    let expected = json!([
+        { "id": "e", "model": "m", "dimension": 2, "vector": [0.1, -2.0], "vectorBase64": "zczMPQAAAMA=", "vectorId": "v", "isSynced": false, "chunk": { "id": "c" } },
+        { "id": "f", "model": null, "dimension": 2, "vector": [1.0, -2.0], "vectorBase64": "AACAPwAAAMA=", "vectorId": "f", "isSynced": false, "chunk": { "id": "c" } },
+    ]);
+    assert_eq!(made["data"]["createEmbeddings"]["embeddings"], expected, "{made}");
+    let change = |input: Value| {
+        run(&test, "updateEmbedding", "UpdateEmbeddingInput", "embedding { model vector vectorId }", input)
+    };
+    let changed = change(json!({ "id": "e", "vector": [3], "model": null, "vectorId": null })).await;
+    assert_eq!(
+        changed["data"]["updateEmbedding"]["embedding"],
+        json!({ "model": null, "vector": [3.0], "vectorId": "e" }),
+        "{changed}"
+    );
+    assert_eq!(change(json!({ "id": "e", "vectorId": "f" })).await["errors"][0]["extensions"]["code"], "CONFLICT");
+    let refused = change(json!({ "id": "e", "vector": null })).await;
+    assert_eq!(refused["errors"][0]["extensions"]["fields"][0]["field"], "input.vector", "{refused}");
+    let deleted = run(&test, "deleteEmbedding", "DeleteEmbeddingInput", "id", json!({ "id": "e" })).await;
+    assert_eq!(deleted["data"]["deleteEmbedding"], json!({ "id": "e" }));
+    let again = run(&test, "deleteEmbedding", "DeleteEmbeddingInput", "id", json!({ "id": "e" })).await;
+    assert_eq!(again["errors"][0]["extensions"]["code"], "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn vectors_to_delete_are_checked_and_none_is_nothing_to_wait_for() {
+    let test = TestApp::new().await;
+    let delete =
+        |ids: Value| run(&test, "deleteVectors", "DeleteVectorsInput", "deletedCount", json!({ "vectorIds": ids }));
+    assert_eq!(delete(json!([])).await["data"]["deleteVectors"]["deletedCount"], 0);
+    assert_eq!(delete(json!(["é"])).await["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+}
