@@ -136,6 +136,9 @@ async fn a_sync_is_started_once_for_its_scope_and_cancelled() {
     for scope in [json!({ "documentId": "d" }), json!({ "embeddingIds": ["e"] }), json!({ "unsynced": true })] {
         let first = start(scope).await["data"]["startSync"].clone();
         assert_eq!((&first["started"], &first["job"]["kind"]), (&json!(true), &json!("EXPORT")), "{first}");
+        let query = "query($id: ID!) { syncJob(id: $id) { id } }";
+        let found = test.graphql(query, json!({ "id": first["job"]["id"] })).await;
+        assert_eq!(found["data"]["syncJob"]["id"], first["job"]["id"], "{found}");
         let ended =
             run(&test, "cancelSync", "CancelSyncInput", "job { id }", json!({ "jobId": first["job"]["id"] })).await;
         assert_eq!(ended["data"]["cancelSync"]["job"]["id"], first["job"]["id"]);
