@@ -1,8 +1,151 @@
 //! The vector index over REST: exports, removals, figures and search.
 
+use std::sync::Arc;
+
+use corpusd::index::memory::Fail;
+use corpusd::index::memory::MemoryIndex;
+use serde_json::Value;
 use serde_json::json;
 
+use crate::parity::fill;
+use crate::parity::world;
+use crate::support::Answer;
 use crate::support::TestApp;
+
+/// A request whose export is worked on meanwhile.
+async fn ask(test: &TestApp, method: &str, path: &str, body: Option<Value>) -> Answer {
+    test.while_syncing(test.rest(method, path, body)).await
+}
+
+fn exported(status: &str, count: u64) -> String {
+    let shown = if status == "success" { count.to_string() } else { "null".to_owned() };
+    format!(
+        r#"{{"status":"{status}","message":"Exported {count} embeddings","upserted_count":{shown},"updated_db_count":{shown},"error":null}}"#
+    )
+}
+
+#[tokio::test]
+async fn an_export_answers_with_the_counts_of_its_job() {
+    let test = world().await;
+    let first = ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    assert_eq!((first.status, first.text), (200, exported("success", 3)));
+    let again = ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    assert_eq!(again.text, exported("no_new_embeddings", 0));
+    let bare = ask(&test, "POST", "/api/pinecone/export/document/d2", None).await;
+    assert_eq!(bare.text, exported("no_new_embeddings", 0));
+    let rest = ask(&test, "POST", "/api/pinecone/export/unsynced?batch_size=1", None).await;
+    assert_eq!(rest.text, exported("no_embeddings", 0));
+    let named = ask(&test, "POST", "/api/pinecone/export/batch", Some(json!(["e1", "no", "e9", "e1"]))).await;
+    assert_eq!(named.text, exported("success", 1));
+    let gone = ask(&test, "POST", "/api/pinecone/export/batch", Some(json!({ "embedding_ids": ["e9"] }))).await;
+    assert_eq!((gone.status, gone.json()["detail"].as_str()), (404, Some("No embeddings found")));
+    let row = test.rest("GET", "/api/embeddings/e1", None).await.json();
+    assert_eq!((&row["is_synced"], &row["pinecone_id"]), (&json!(true), &json!("e1")));
+    let stats = test.rest("GET", "/api/pinecone/index/stats", None).await;
+    assert_eq!(
+        stats.text,
+        r#"{"status":"success","stats":{"dimension":2,"index_fullness":0.0,"namespaces":{"default":{"vector_count":3}},"total_vector_count":3},"error":null}"#
+    );
+    let overview = test.rest("GET", "/api/dashboard/overview", None).await.json();
+    assert_eq!(
+        (&overview["documents"][0]["status"], &overview["sync_status"]["sync_percentage"]),
+        (&json!("synced"), &json!(100.0))
+    );
+}
+
+#[tokio::test]
+async fn everything_unsynced_is_exported_whatever_the_batch_size() {
+    let test = world().await;
+    let all = ask(&test, "POST", "/api/pinecone/export/unsynced?batch_size=1", None).await;
+    assert_eq!(all.text, exported("success", 3));
+}
+
+#[tokio::test]
+async fn removed_records_are_exported_again_when_asked_for() {
+    let test = world().await;
+    ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    let removed =
+        ask(&test, "DELETE", "/api/pinecone/vectors", Some(json!({ "vector_ids": ["e1", "foreign", "e1"] }))).await;
+    assert_eq!(
+        (removed.status, removed.text.as_str()),
+        (
+            200,
+            r#"{"status":"success","message":"Deleted 2 vectors","upserted_count":null,"updated_db_count":null,"error":null}"#
+        )
+    );
+    let row = test.rest("GET", "/api/embeddings/e1", None).await.json();
+    assert_eq!(
+        (&row["is_synced"], &row["last_synced_at"], &row["pinecone_id"]),
+        (&json!(false), &Value::Null, &Value::Null)
+    );
+    let stats = test.rest("GET", "/api/pinecone/index/stats", None).await.json();
+    assert_eq!(stats["stats"]["total_vector_count"], 2);
+    let bare = ask(&test, "DELETE", "/api/pinecone/vectors", Some(json!(["e2"]))).await;
+    assert_eq!(bare.json()["message"], "Deleted 1 vectors");
+    let named = ask(&test, "DELETE", "/api/pinecone/vectors?vector_ids=e3&vector_ids=e2", None).await;
+    assert_eq!(named.json()["message"], "Deleted 2 vectors");
+    assert_eq!(ask(&test, "POST", "/api/pinecone/export/unsynced", None).await.text, exported("success", 3));
+}
+
+#[tokio::test]
+async fn a_search_gives_what_is_on_the_index_and_live() {
+    let test = world().await;
+    ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    let found = test.rest("GET", "/api/pinecone/search?top_k=2", Some(json!([1, 0]))).await.json();
+    assert_eq!(found["status"], "success");
+    let ids = |found: &Value| -> Vec<Value> {
+        found["matches"].as_array().map_or(Vec::new(), |list| list.iter().map(|one| one["id"].clone()).collect())
+    };
+    assert_eq!(ids(&found), ["e1", "e3"]);
+    let first = &found["matches"][0];
+    assert_eq!((&first["score"], &first["values"]), (&json!(1.0), &json!([])));
+    let keys: Vec<&str> = first["metadata"].as_object().expect("metadata").keys().map(String::as_str).collect();
+    for key in [
+        "embedding_id",
+        "chunk_id",
+        "document_id",
+        "document_title",
+        "document_source",
+        "chunk_index",
+        "text",
+        "created_at",
+    ] {
+        assert!(keys.contains(&key), "{keys:?}");
+    }
+    assert!(!keys.iter().any(|key| key.starts_with("_cd_")), "{keys:?}");
+    let in_query = test.rest("GET", "/api/pinecone/search?top_k=2&query_vector=1&query_vector=0", None).await.json();
+    let posted =
+        test.rest("POST", "/api/pinecone/search", Some(json!({ "query_vector": [1, 0], "top_k": 2 }))).await.json();
+    assert_eq!((ids(&in_query), ids(&posted)), (ids(&found), ids(&found)));
+    // The index is not told yet.
+    test.rest("DELETE", "/api/chunks/c1", None).await;
+    let after = test.rest("POST", "/api/pinecone/search", Some(json!({ "vector": [1, 0], "top_k": 1 }))).await.json();
+    assert_eq!(ids(&after), ["e3"]);
+}
+
+#[tokio::test]
+async fn what_the_index_cannot_hold_is_no_vectors() {
+    let test = world().await;
+    ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    let chunk =
+        test.rest("POST", "/api/documents/d2/chunks", Some(json!({ "chunk_index": 0, "text": "t" }))).await.json();
+    let path = format!("/api/chunks/{}/embeddings", chunk["id"].as_str().expect("an id"));
+    test.rest("POST", &path, Some(json!({ "vector": [1, 2, 3] }))).await;
+    let refused = ask(&test, "POST", "/api/pinecone/export/document/d2", None).await;
+    assert_eq!((refused.status, refused.text), (200, exported("no_vectors", 0)));
+}
+
+#[tokio::test]
+async fn a_paused_target_answers_503_with_the_job_that_goes_on() {
+    let index = Arc::new(MemoryIndex::default());
+    let test = TestApp::with_index(index.clone(), |_| {}).await;
+    fill(&test).await;
+    index.fail_always(Some(Fail::Fault("the key was revoked".to_owned())));
+    let refused = ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("UNAVAILABLE")), "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.json()["job_id"].is_string(), "{}", refused.text);
+}
 
 #[tokio::test]
 async fn an_index_that_never_held_anything_says_so() {

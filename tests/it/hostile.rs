@@ -1,0 +1,225 @@
+//! Bad input over REST, and bodies that are too large on both edges: a 4xx that names the field (or the offset), and nothing half written.
+
+use corpusd::index::VectorRecord;
+
+use crate::parity::rows;
+use crate::parity::world;
+use crate::support::TestApp;
+
+/// One bad request and what its answer must say.
+struct Attack {
+    name: String,
+    method: &'static str,
+    path: String,
+    body: Vec<u8>,
+    says: &'static str,
+}
+
+fn rest(method: &'static str, path: &str, body: impl Into<Vec<u8>>, says: &'static str) -> Attack {
+    let body = body.into();
+    let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+    Attack { name: format!("{method} {path} {shown}"), method, path: path.to_owned(), body, says }
+}
+
+/// Sends each; the rows are the same after it as before.
+async fn repel(test: &TestApp, attacks: Vec<Attack>) {
+    let before = rows(test).await;
+    let mut wrong = Vec::new();
+    for Attack { name, method, path, body, says } in attacks {
+        let answer = test.send(method, &path, "application/json", body).await;
+        let shown: String = answer.text.chars().take(400).collect();
+        let refused = (400..500).contains(&answer.status);
+        if !refused {
+            wrong.push(format!("{name} is not refused: {} {shown}", answer.status));
+        } else if !answer.text.contains(says) {
+            wrong.push(format!("{name} does not say {says}: {} {shown}", answer.status));
+        }
+        if rows(test).await != before {
+            wrong.push(format!("{name} left something behind"));
+            break;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn deep(levels: usize) -> String {
+    format!("{}1{}", "[".repeat(levels), "]".repeat(levels))
+}
+
+fn numbers(count: usize) -> String {
+    format!("[{}]", vec!["0.5"; count].join(","))
+}
+
+#[tokio::test]
+async fn bad_documents_are_refused_over_rest() {
+    let test = world().await;
+    let mut attacks = Vec::new();
+    let long = format!(r#"{{"title":"{}"}}"#, "x".repeat(256));
+    let far = format!(r#"{{"title":"T","source":"{}"}}"#, "x".repeat(513));
+    let big = format!(r#"{{"title":"T","metadata":{{"k":"{}"}}}}"#, "x".repeat(70_000));
+    let nested = format!(r#"{{"title":"T","metadata":{{"k":{}}}}}"#, deep(1000));
+    for (body, says) in [
+        (r#"{"title":"a\u0000b"}"#, "title"),
+        (r#"{"title":""}"#, "title"),
+        (r#"{"title":1}"#, "title"),
+        (r#"{"title":null}"#, "title"),
+        (r#"{"title":["T"]}"#, "title"),
+        (r#"{"title":{}}"#, "title"),
+        ("{}", "title"),
+        (long.as_str(), "title"),
+        (r#"{"title":"T","source":"\u0000"}"#, "source"),
+        (r#"{"title":"T","source":7}"#, "source"),
+        (far.as_str(), "source"),
+        (r#"{"title":"T","metadata":[]}"#, "metadata"),
+        (r#"{"title":"T","metadata":"x"}"#, "metadata"),
+        (r#"{"title":"T","metadata":{"k":"\u0000"}}"#, "metadata"),
+        (r#"{"title":"T","metadata":{"\u0000":1}}"#, "metadata"),
+        (r#"{"title":"T","metadata":{"k":NaN}}"#, "metadata"),
+        (r#"{"title":"T","metadata":{"$k":1}}"#, "metadata"),
+        (r#"{"title":"T","metadata":{"_cd_rev":1}}"#, "metadata"),
+        (r#"{"title":"T","metadata":{"k":{"$serde_json::private::RawValue":"1"}}}"#, "metadata"),
+        (big.as_str(), "metadata"),
+        (nested.as_str(), "json_invalid"),
+        (r#"{"title":"\ud800"}"#, "json_invalid"),
+        (r#"{"title":"\udc00\ud800"}"#, "json_invalid"),
+        (r#"{"title":"T""#, "json_invalid"),
+        (r#"{"title":'T'}"#, "json_invalid"),
+        ("{\"title\":\"a\tb\"}", "json_invalid"),
+        ("[1]", "body"),
+        ("7", "body"),
+        ("\"T\"", "body"),
+        ("null", "body"),
+        ("", "body"),
+    ] {
+        attacks.push(rest("POST", "/api/documents", body, says));
+        // A change may leave out what a new document must have.
+        if !matches!(body, "{}" | r#"{"title":null}"#) {
+            attacks.push(rest("PUT", "/api/documents/d1", body, says));
+        }
+    }
+    attacks.push(rest("POST", "/api/documents", b"{\"title\":\"\xff\"}".to_vec(), "json_invalid"));
+    for (path, says) in [
+        ("/api/documents?skip=-1", "skip"),
+        ("/api/documents?limit=-1", "limit"),
+        ("/api/documents?limit=x", "limit"),
+        ("/api/documents?limit=1.5", "limit"),
+        ("/api/documents?skip=9223372036854775808", "skip"),
+        ("/api/documents?limit=-99999999999999999999999999999999999999999999", "limit"),
+        ("/api/documents?include_deleted=maybe", "include_deleted"),
+        ("/api/documents/%00", "not found"),
+        ("/api/documents/%FF", "Not Found"),
+        ("/api/documents/d1/chunks?skip=-1", "skip"),
+        ("/api/dashboard/search?query=%00", "query"),
+        ("/api/dashboard/search", "query"),
+        ("/api/dashboard/search?query=a&limit=-1", "limit"),
+        ("/api/dashboard/activity?days=-1", "days"),
+        ("/api/dashboard/activity?limit=NaN", "limit"),
+        ("/api/dashboard/document/d1/export?include_vectors=2", "include_vectors"),
+        ("/api/embeddings/e1?include_vector=x", "include_vector"),
+    ] {
+        attacks.push(rest("GET", path, "", says));
+    }
+    attacks.push(rest("DELETE", "/api/documents/d1?hard_delete=maybe", "", "hard_delete"));
+    attacks.push(rest("PUT", "/api/documents/d1?metadata_mode=other", "{}", "metadata_mode"));
+    for body in [r#"{"query":""}"#, r#"{"query":1}"#, r#"{"query":"\u0000"}"#, "{}"] {
+        attacks.push(rest("POST", "/api/documents/search", body, "query"));
+    }
+    for body in [r#"{"doc_ids":"d1"}"#, r#"{"doc_ids":[1]}"#, r#"{"ids":["d1"]}"#, r#"{"doc_ids":[null]}"#] {
+        attacks.push(rest("POST", "/api/dashboard/documents/batch-delete", body, "doc_ids"));
+    }
+    repel(&test, attacks).await;
+}
+
+#[tokio::test]
+async fn bad_chunks_and_vectors_are_refused_over_rest() {
+    let test = world().await;
+    let record = VectorRecord { id: "x".to_owned(), values: vec![1.0, 0.0], metadata: "{}".to_owned() };
+    test.cx().index().upsert("default", vec![record]).await.expect("the index learns its dimension");
+    let mut attacks = Vec::new();
+    let large = format!(r#"{{"chunk_index":0,"text":"{}"}}"#, "x".repeat(1_000_001));
+    for (body, says) in [
+        (r#"{"chunk_index":-1,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":2147483648,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":9223372036854775808,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":-9223372036854775809,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":1e400,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":1.5,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":NaN,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":"x","text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":null,"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":[],"text":"t"}"#, "chunk_index"),
+        (r#"{"text":"t"}"#, "chunk_index"),
+        (r#"{"chunk_index":0}"#, "text"),
+        (r#"{"chunk_index":0,"text":""}"#, "text"),
+        (r#"{"chunk_index":0,"text":7}"#, "text"),
+        (r#"{"chunk_index":0,"text":"a\u0000"}"#, "text"),
+        (r#"{"chunk_index":0,"text":"t","metadata":7}"#, "metadata"),
+        (large.as_str(), "text"),
+    ] {
+        attacks.push(rest("POST", "/api/documents/d1/chunks", body, says));
+        // The first of the batch is good, and must not stay.
+        let batch = format!(r#"{{"chunks":[{{"chunk_index":0,"text":"good"}},{body}]}}"#);
+        attacks.push(rest("POST", "/api/documents/d1/chunks/batch", batch, says));
+    }
+    let many = format!("[{}]", vec![r#"{"chunk_index":0,"text":"t"}"#; 1001].join(","));
+    attacks.push(rest("POST", "/api/documents/d1/chunks/batch", many, "body"));
+    for (vector, says) in [
+        ("[]".to_owned(), "vector"),
+        (numbers(20_001), "vector"),
+        ("[NaN]".to_owned(), "vector"),
+        ("[1,Infinity]".to_owned(), "vector"),
+        ("[-Infinity]".to_owned(), "vector"),
+        ("[1e400]".to_owned(), "vector"),
+        ("[1e39]".to_owned(), "vector"),
+        ("[\"x\"]".to_owned(), "vector"),
+        ("[null]".to_owned(), "vector"),
+        ("[[1]]".to_owned(), "vector"),
+        ("{\"0\":1}".to_owned(), "vector"),
+        ("\"1\"".to_owned(), "vector"),
+        ("7".to_owned(), "vector"),
+    ] {
+        attacks.push(rest("POST", "/api/chunks/c1/embeddings", format!(r#"{{"vector":{vector}}}"#), says));
+        attacks.push(rest("PUT", "/api/embeddings/e1", format!(r#"{{"vector":{vector}}}"#), says));
+        if vector != "[]" {
+            attacks.push(rest("POST", "/api/pinecone/search", format!(r#"{{"vector":{vector}}}"#), says));
+        }
+    }
+    attacks.push(rest("POST", "/api/pinecone/search", r#"{"vector":[1,2,3]}"#, "vector"));
+    for top_k in ["0", "-1", "x", "9223372036854775808", "1.5"] {
+        attacks.push(rest("POST", &format!("/api/pinecone/search?top_k={top_k}"), "[1,0]", "top_k"));
+    }
+    let name = format!(r#"{{"vector":[1],"model":"{}"}}"#, "m".repeat(101));
+    attacks.push(rest("POST", "/api/chunks/c1/embeddings", name, "model"));
+    attacks.push(rest("POST", "/api/chunks/c1/embeddings", r#"{"vector":[1],"model":"\u0000"}"#, "model"));
+    attacks.push(rest("POST", "/api/chunks/c1/embeddings", r#"{"vector":[1],"model":3}"#, "model"));
+    let id = format!(r#"{{"pinecone_id":"{}"}}"#, "v".repeat(513));
+    for body in [
+        r#"{"pinecone_id":"a\u0000"}"#,
+        r#"{"pinecone_id":"a\n"}"#,
+        r#"{"pinecone_id":"é"}"#,
+        r#"{"pinecone_id":1}"#,
+        &id,
+    ] {
+        attacks.push(rest("PUT", "/api/embeddings/e1", body, "pinecone_id"));
+    }
+    for body in [r#"["a\u0000"]"#, r#"["é"]"#, r#"[""]"#, "[1]", "7"] {
+        attacks.push(rest("DELETE", "/api/pinecone/vectors", body, "body"));
+    }
+    attacks.push(rest("POST", "/api/pinecone/export/unsynced?batch_size=-1", "", "batch_size"));
+    attacks.push(rest("POST", "/api/pinecone/export/unsynced?batch_size=x", "", "batch_size"));
+    attacks.push(rest("POST", "/api/pinecone/export/batch", r#"{"embedding_ids":7}"#, "embedding_ids"));
+    repel(&test, attacks).await;
+}
+
+#[tokio::test]
+async fn a_body_of_64_megabytes_is_refused_by_both_edges() {
+    let test = world().await;
+    let before = rows(&test).await;
+    let text = "x".repeat(64 << 20);
+    let rest = test.send("POST", "/api/documents", "application/json", format!(r#"{{"title":"{text}"}}"#)).await;
+    assert_eq!((rest.status, rest.json()["code"].as_str()), (413, Some("PAYLOAD_TOO_LARGE")));
+    let graphql = test.send("POST", "/graphql", "application/json", format!(r#"{{"query":"{text}"}}"#)).await;
+    assert_eq!(graphql.status, 413, "{}", graphql.text.chars().take(200).collect::<String>());
+    assert!(graphql.text.contains("PAYLOAD_TOO_LARGE"), "{}", graphql.text.chars().take(200).collect::<String>());
+    assert_eq!(rows(&test).await, before);
+}
