@@ -45,6 +45,8 @@ pub enum Same {
     Done(&'static [(&'static str, &'static str)]),
     /// It is refused with this code, about this field.
     Refused(&'static str, Option<&'static str>),
+    /// REST says 404, GraphQL null at this place.
+    Absent(&'static str),
 }
 
 /// Rows enough for every case.
@@ -213,6 +215,10 @@ fn differs(same: &Same, rest: &Answer, graphql: &Value) -> Option<String> {
             let means = |name: &str| name == field || (field == "vector_id" && name == "pinecone_id");
             (!means(said.0) || !means(said.1)).then(|| format!("names {said:?}, not {field}{}", both()))
         }
+        Same::Absent(place) => {
+            let null = graphql["data"].pointer(place).is_some_and(Value::is_null) && error.is_null();
+            (rest.status != 404 || !null).then(|| format!("is not absent{}", both()))
+        }
     }
 }
 
@@ -244,6 +250,21 @@ async fn check(cases: Vec<Case>) {
 #[tokio::test]
 async fn documents_are_the_same_through_both_edges() {
     check(cases::documents()).await;
+}
+
+#[tokio::test]
+async fn chunks_are_the_same_through_both_edges() {
+    check(cases::chunks()).await;
+}
+
+#[tokio::test]
+async fn embeddings_are_the_same_through_both_edges() {
+    check(cases::embeddings()).await;
+}
+
+#[tokio::test]
+async fn the_dashboard_is_the_same_through_both_edges() {
+    check(cases::dashboard()).await;
 }
 
 #[tokio::test]
