@@ -57,13 +57,15 @@ impl Edge {
     /// Executes a prepared query or mutation.
     pub async fn execute(&self, prepared: Request) -> Response {
         let cx = self.cx().for_request();
-        dressed(self.schema.execute(prepared.data(cx.clone())).await, &cx)
+        let query = prepared.query.clone();
+        dressed(self.schema.execute(prepared.data(cx.clone())).await, &query, &cx)
     }
 
     /// Executes any prepared operation: one answer, or one for each event.
     pub fn stream(&self, prepared: Request) -> impl Stream<Item = Response> + Send + 'static {
         let cx = self.cx().for_request();
-        self.schema.execute_stream(prepared.data(cx.clone())).map(move |response| dressed(response, &cx))
+        let query = prepared.query.clone();
+        self.schema.execute_stream(prepared.data(cx.clone())).map(move |response| dressed(response, &query, &cx))
     }
 }
 
@@ -72,9 +74,9 @@ fn coded(mut error: ServerError, code: &str) -> ServerError {
     error
 }
 
-fn dressed(mut response: Response, cx: &Ctx) -> Response {
+fn dressed(mut response: Response, query: &str, cx: &Ctx) -> Response {
     response.errors.truncate(MAX_ERRORS);
-    error::dress(&mut response.errors);
+    error::dress(&mut response.errors, query);
     if let Some(revision) = cx.committed() {
         response.extensions.insert("corpusRevision".to_owned(), revision.to_string().into());
     }

@@ -5,6 +5,7 @@
 //! not ours becomes `INTERNAL`, so that no stray text of a database leaks.
 
 use async_graphql::ErrorExtensionValues;
+use async_graphql::Pos;
 use async_graphql::ServerError;
 use async_graphql::Value;
 use async_graphql::indexmap::IndexMap;
@@ -19,22 +20,35 @@ pub const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 /// The code of a document that is no GraphQL.
 pub const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
 
-/// Gives every error of a response its final message and extensions.
-pub fn dress(errors: &mut [ServerError]) {
+/// Gives every error of a response to `query` its final message and extensions.
+pub fn dress(errors: &mut [ServerError], query: &str) {
     for error in errors {
-        dress_one(error);
+        dress_one(error, query);
     }
 }
 
-fn dress_one(error: &mut ServerError) {
+fn dress_one(error: &mut ServerError, query: &str) {
     if error.extensions.as_ref().is_some_and(|extensions| extensions.get("code").is_some()) {
         return;
     }
     let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
     if error.source.is_none() {
         // A path tells that the document was fine and one of its inputs was not.
-        let code = if error.path.is_empty() { VALIDATION_FAILED } else { Code::BadUserInput.row().name };
-        extensions.set("code", code);
+        let input = if error.path.is_empty() {
+            refused_value(&error.message)
+        } else {
+            let place = error.locations.first();
+            place.and_then(|place| argument_at(query, *place)).map(|field| (field, error.message.clone()))
+        };
+        if input.is_none() && error.path.is_empty() {
+            extensions.set("code", VALIDATION_FAILED);
+            return;
+        }
+        extensions.set("code", Code::BadUserInput.row().name);
+        if let Some((field, why)) = input {
+            error.message = format!("{field}: {why}");
+            extensions.set("fields", Value::List(vec![entry(field, why, "value_error")]));
+        }
         return;
     }
     let ours = error.source.as_ref().and_then(|source| source.downcast_ref::<Error>());
@@ -49,6 +63,54 @@ fn dress_one(error: &mut ServerError) {
     if let Error::Internal(cause) = ours {
         tracing::error!(cause = format!("{cause:#}"), path = ?error.path, "a resolver failed");
     }
+}
+
+/// The field and the reason when `message` is async-graphql's about a value that its type does not take.
+fn refused_value(message: &str) -> Option<(String, String)> {
+    let quoted = |text: &str| Some(text.split_once('"')?.1.split_once('"')?.0.to_owned());
+    if let Some(told) = message.strip_prefix("Field ") {
+        let argument = told.strip_suffix(" is required but not provided")?.split_once(" argument ")?.1;
+        return Some((quoted(argument)?, "Field required".to_owned()));
+    }
+    let (path, reason) = message.strip_prefix("Invalid value for argument \"")?.split_once("\", ")?;
+    if let Some(name) = reason.strip_prefix("expected type ") {
+        return Some((path.to_owned(), expected(name.trim_matches('"'))));
+    }
+    if let Some(field) = reason.strip_suffix(" is required but not provided") {
+        return Some((format!("{path}.{}", quoted(field)?), "Field required".to_owned()));
+    }
+    if let Some(field) = reason.strip_prefix("unknown field \"") {
+        let (name, object) = field.rsplit_once("\" of type \"")?;
+        return Some((format!("{path}.{name}"), format!("No field of {}", object.trim_end_matches('"'))));
+    }
+    Some((path.to_owned(), reason.to_owned()))
+}
+
+/// What a value of the type must be.
+fn expected(name: &str) -> String {
+    match name {
+        "JSON" => "must be a JSON object whose whole numbers have at most 64 bits",
+        "Vector" => "must be an array of numbers, or base64 of little-endian f32",
+        "DateTime" => "must be an RFC 3339 time with an offset",
+        "String" => "must be a string",
+        "Int" => "must be a whole number",
+        "Float" => "must be a number",
+        "Boolean" => "must be true or false",
+        "ID" => "must be an id",
+        other => return format!("must be a value of {other}"),
+    }
+    .to_owned()
+}
+
+/// The argument of `query` whose value begins at `place`.
+fn argument_at(query: &str, place: Pos) -> Option<String> {
+    let line = place.line.checked_sub(1)?;
+    let start: usize = query.split_inclusive('\n').take(line).map(str::len).sum();
+    let column = place.column.checked_sub(1)?;
+    let before = query.get(start..)?.char_indices().nth(column).map_or(query, |(at, _)| &query[..start + at]);
+    let name = before.trim_end().strip_suffix(':')?.trim_end();
+    let begin = name.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+    Some(name[begin..].to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Adds what `error` tells besides its message.
@@ -117,4 +179,48 @@ pub fn camel(name: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_value_is_named_with_its_path() {
+        for (message, field, why) in [
+            (
+                r#"Invalid value for argument "input.metadata", expected type "JSON""#,
+                "input.metadata",
+                "must be a JSON object whose whole numbers have at most 64 bits",
+            ),
+            (r#"Invalid value for argument "first", expected type "Int""#, "first", "must be a whole number"),
+            (
+                r#"Invalid value for argument "input", field "title" of type "String!" is required but not provided"#,
+                "input.title",
+                "Field required",
+            ),
+            (
+                r#"Invalid value for argument "input.chunks.0", unknown field "a" of type "NewChunk""#,
+                "input.chunks.0.a",
+                "No field of NewChunk",
+            ),
+            (
+                r#"Field "search" argument "input" of type "SearchInput!" is required but not provided"#,
+                "input",
+                "Field required",
+            ),
+        ] {
+            assert_eq!(refused_value(message), Some((field.to_owned(), why.to_owned())), "{message}");
+        }
+        assert_eq!(refused_value(r#"Unknown field "nothing" on type "Query"."#), None);
+    }
+
+    #[test]
+    fn an_argument_is_found_by_the_place_of_its_value() {
+        let query = "{\n  ö: documents(first :  1, after:\n\"x\") { totalCount }\n}";
+        let at = |line, column| argument_at(query, Pos { line, column });
+        assert_eq!(at(2, 25).as_deref(), Some("first"));
+        assert_eq!(at(3, 1).as_deref(), Some("after"));
+        assert_eq!((at(1, 1), at(2, 3), at(0, 0), at(99, 99)), (None, None, None, None));
+    }
 }

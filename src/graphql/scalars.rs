@@ -51,6 +51,10 @@ impl ScalarType for DateTime {
         }
     }
 
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         Value::String(rfc3339(self.0))
     }
@@ -86,6 +90,11 @@ impl ScalarType for Json {
             return Err(InputValueError::custom("must be an object"));
         }
         Ok(Self::Given(tree(value).map_err(InputValueError::custom)?))
+    }
+
+    // Asked before `parse`, with the path of the field, which `parse` cannot name.
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::Object(_)) && fits(value)
     }
 
     fn to_value(&self) -> Value {
@@ -130,6 +139,17 @@ fn tree(value: Value) -> Result<json::Json, &'static str> {
                 .collect::<Result<_, &'static str>>()?,
         ),
     })
+}
+
+/// Whether [`tree`] takes it.
+fn fits(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Boolean(_) | Value::String(_) | Value::Enum(_) => true,
+        Value::Number(number) => digits(number).is_ok(),
+        Value::Binary(_) => false,
+        Value::List(items) => items.iter().all(fits),
+        Value::Object(entries) => entries.values().all(fits),
+    }
 }
 
 /// Digits of a number that lost none on its way here.
@@ -196,6 +216,20 @@ impl ScalarType for Vector {
             | Value::Binary(_)
             | Value::Enum(_)
             | Value::Object(_) => Err(InputValueError::custom("must be an array of numbers, or base64")),
+        }
+    }
+
+    // Asked before `parse`, with the path of the field, which `parse` cannot name.
+    fn is_valid(value: &Value) -> bool {
+        match value {
+            Value::List(items) => items.iter().all(|item| matches!(item, Value::Number(_))),
+            Value::String(text) => STANDARD.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() % 4 == 0),
+            Value::Null
+            | Value::Number(_)
+            | Value::Boolean(_)
+            | Value::Binary(_)
+            | Value::Enum(_)
+            | Value::Object(_) => false,
         }
     }
 

@@ -664,6 +664,12 @@ pub fn index() -> Vec<Case> {
             ]),
         ),
         case(
+            "searching an index without a body",
+            ("GET", "/api/pinecone/search?query_vector=1&query_vector=0", Value::Null),
+            ("{ search(input: { vector: [1, 0], mode: VECTOR }) { hits { score } } }", json!({})),
+            Same::Done(&[("/matches", "/search/hits")]),
+        ),
+        case(
             "searching an index that holds nothing",
             ("POST", "/api/pinecone/search", json!({ "vector": [1, 0] })),
             ("{ search(input: { vector: [1, 0], mode: VECTOR }) { hits { score } } }", json!({})),

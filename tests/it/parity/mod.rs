@@ -6,6 +6,7 @@
 
 mod cases;
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use corpusd::entity::chunk;
@@ -270,4 +271,68 @@ async fn the_dashboard_is_the_same_through_both_edges() {
 #[tokio::test]
 async fn the_vector_index_is_the_same_through_both_edges() {
     check(cases::index()).await;
+}
+
+/// Root fields that REST has nothing like.
+const GRAPHQL_ONLY: [(&str, &str); 11] = [
+    ("cancelSync", "REST has no jobs: its exports wait for theirs"),
+    ("embeddings", "REST lists no embeddings"),
+    ("namespaces", "REST knows no namespaces"),
+    ("node", "REST has a path for each kind"),
+    ("nodes", "REST reads one row at a time"),
+    ("restoreChunk", "REST cannot restore"),
+    ("restoreDocument", "REST cannot restore"),
+    ("server", "REST tells its version in /openapi.json"),
+    ("syncJob", "REST has no jobs"),
+    ("syncJobs", "REST has no jobs"),
+    ("syncSlots", "REST shows no slots"),
+];
+
+/// Whether a path is one of the operation that the template names.
+fn matches(template: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    template.split('/').count() == path.split('/').count()
+        && template.split('/').zip(path.split('/')).all(|(step, given)| step.starts_with('{') || step == given)
+}
+
+/// The one spelling of a path that has two.
+fn canonical(path: &str) -> String {
+    ["chunks", "embeddings"].iter().fold(path.to_owned(), |path, noun| {
+        path.replacen(&format!("/api/{noun}/"), &format!("/api/documents/{noun}/"), 1)
+    })
+}
+
+#[tokio::test]
+async fn every_operation_of_both_edges_is_compared() {
+    let test = TestApp::new().await;
+    let cases: Vec<Case> =
+        [cases::documents(), cases::chunks(), cases::embeddings(), cases::dashboard(), cases::index()]
+            .into_iter()
+            .flatten()
+            .collect();
+    let fields = "{ __schema { queryType { fields { name } } mutationType { fields { name } } } }";
+    let fields = test.graphql(fields, Value::Null).await;
+    let fields = ["queryType", "mutationType"].map(|root| fields["data"]["__schema"][root]["fields"].clone());
+    let asked: BTreeSet<&str> = cases
+        .iter()
+        .filter_map(|case| case.graphql.0.split_once('{')?.1.trim_start().split([' ', '(']).next())
+        .chain(GRAPHQL_ONLY.map(|(name, _)| name))
+        .collect();
+    let mut missing: Vec<String> = fields
+        .iter()
+        .flat_map(|root| root.as_array().expect("fields"))
+        .map(|field| field["name"].as_str().expect("a name").to_owned())
+        .filter(|name| !asked.contains(name.as_str()))
+        .collect();
+    let described = test.rest("GET", "/openapi.json", None).await.json();
+    for (template, methods) in described["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys().map(|method| method.to_uppercase()) {
+            let template = canonical(template);
+            let found = cases.iter().any(|case| case.rest.0 == method && matches(&template, &canonical(case.rest.1)));
+            if template.starts_with("/api/") && !found {
+                missing.push(format!("{method} {template}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not compared: {missing:?}");
 }
