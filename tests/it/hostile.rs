@@ -4,6 +4,7 @@ use corpusd::index::VectorRecord;
 
 use crate::parity::rows;
 use crate::parity::world;
+use crate::support::Answer;
 use crate::support::TestApp;
 
 /// One bad request and what its answer must say.
@@ -34,19 +35,14 @@ async fn repel(test: &TestApp, attacks: Vec<Attack>) {
     let mut wrong = Vec::new();
     for Attack { name, method, path, body, says } in attacks {
         let answer = test.send(method, &path, "application/json", body).await;
+        let told = if path.starts_with("/graphql") { told_by_graphql(&answer) } else { told_by_rest(&answer) };
         let shown: String = answer.text.chars().take(400).collect();
-        let over_graphql = path.starts_with("/graphql");
-        let refused = if over_graphql {
-            // A request that runs and fails is a 200 with errors, none of them a defect.
-            let errors = answer.json()["errors"].as_array().is_some_and(|errors| !errors.is_empty());
-            answer.status < 500 && errors && !answer.text.contains("\"INTERNAL\"")
-        } else {
-            (400..500).contains(&answer.status)
-        };
-        if !refused {
-            wrong.push(format!("{name} is not refused: {} {shown}", answer.status));
-        } else if !answer.text.contains(says) {
-            wrong.push(format!("{name} does not say {says}: {} {shown}", answer.status));
+        match told {
+            None => wrong.push(format!("{name} is not refused: {} {shown}", answer.status)),
+            Some(told) if !told.iter().any(|told| told.contains(says)) => {
+                wrong.push(format!("{name} says {told:?}, not {says}: {} {shown}", answer.status));
+            }
+            Some(_) => {}
         }
         if rows(test).await != before {
             wrong.push(format!("{name} left something behind"));
@@ -54,6 +50,34 @@ async fn repel(test: &TestApp, attacks: Vec<Attack>) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The code and the fields of a refusal; nothing when it is none, or a defect.
+fn told_by_graphql(answer: &Answer) -> Option<Vec<String>> {
+    let body = answer.json();
+    let errors = body["errors"].as_array().filter(|errors| answer.status < 500 && !errors.is_empty())?;
+    let mut told = Vec::new();
+    for error in errors {
+        let code = error["extensions"]["code"].as_str().filter(|code| *code != "INTERNAL")?;
+        told.push(code.to_owned());
+        let fields = error["extensions"]["fields"].as_array();
+        told.extend(fields.into_iter().flatten().filter_map(|field| Some(field["field"].as_str()?.to_owned())));
+        // What is no JSON has no fields, but a place.
+        told.extend(error["message"].as_str().filter(|message| message.contains(" at offset ")).map(str::to_owned));
+    }
+    Some(told)
+}
+
+/// The kinds and places of a refusal; its sentence where it has none.
+fn told_by_rest(answer: &Answer) -> Option<Vec<String>> {
+    let body = Some(answer.json()).filter(|_| (400..500).contains(&answer.status))?;
+    let Some(details) = body["detail"].as_array() else { return Some(vec![body["detail"].as_str()?.to_owned()]) };
+    let mut told = Vec::new();
+    for detail in details {
+        told.push(detail["type"].as_str()?.to_owned());
+        told.push(detail["loc"].to_string());
+    }
+    Some(told)
 }
 
 fn deep(levels: usize) -> String {
@@ -251,7 +275,13 @@ async fn bad_input_is_refused_over_graphql() {
         (r#""title":"T","namespace":"é""#, "namespace"),
         (r#""title":"T","namespace":"__default__""#, "namespace"),
         (r#""title":"T","source":"\u0000""#, "source"),
-        (r#""title":"T","metadata":[]"#, "metadata"),
+        (r#""title":"T","metadata":[]"#, "input.metadata"),
+        (r#""title":"T","metadata":7"#, "input.metadata"),
+        (r#""title":"T","metadata":{"k":1e30}"#, "input.metadata"),
+        (r#""title":"T","chunks":[{"text":"t","metadata":"x"}]"#, "input.chunks.0.metadata"),
+        (r#""title":"T","chunks":[7]"#, "input"),
+        (r#""title":"T","chunks":7"#, "input"),
+        (r#""title":"T","other":1"#, "input.other"),
         (r#""title":"T","metadata":{"k":"\u0000"}"#, "metadata"),
         (r#""title":"T","metadata":{"k":123456789012345678901}"#, "metadata"),
         (r#""title":"T","metadata":{"_cd_rev":1}"#, "metadata"),
@@ -285,6 +315,84 @@ async fn bad_input_is_refused_over_graphql() {
         "vector",
     );
     attacks.push(over);
+    let long = "x".repeat(256);
+    let many = numbers(20_001);
+    for (mutation, fields, says) in [
+        ("updateDocument", r#""id":"d1","title":"""#.to_owned(), "input.title"),
+        ("updateDocument", format!(r#""id":"d1","title":"{long}""#), "input.title"),
+        ("updateDocument", r#""id":"d1","metadata":"x""#.to_owned(), "input.metadata"),
+        ("updateDocument", r#""id":"d1","metadata":{"$k":1}"#.to_owned(), "input.metadata"),
+        ("updateDocument", r#""id":"d1","namespace":null"#.to_owned(), "input.namespace"),
+        ("updateDocument", r#""id":"d1","metadataMode":"OTHER""#.to_owned(), "input.metadataMode"),
+        ("updateDocument", r#""title":"T""#.to_owned(), "input.id"),
+        ("duplicateDocument", format!(r#""id":"d1","title":"{long}""#), "title"),
+        ("deleteDocuments", r#""ids":[7,null]"#.to_owned(), "input.ids"),
+        ("deleteDocument", r#""id":"d1","mode":1"#.to_owned(), "input.mode"),
+        (
+            "createChunks",
+            r#""documentId":"d1","chunks":[{"text":"good"},{"text":"\u0000"}]"#.to_owned(),
+            "input.chunks.1.text",
+        ),
+        (
+            "createChunks",
+            r#""documentId":"d1","chunks":[{"text":"t","chunkIndex":2147483648}]"#.to_owned(),
+            "input.chunks.0.chunkIndex",
+        ),
+        (
+            "createChunks",
+            r#""documentId":"d1","chunks":[{"text":"t","chunkIndex":9223372036854775808}]"#.to_owned(),
+            "input.chunks.0.chunkIndex",
+        ),
+        (
+            "createChunks",
+            r#""documentId":"d1","chunks":[{"text":"t","metadata":[1]}]"#.to_owned(),
+            "input.chunks.0.metadata",
+        ),
+        ("updateChunk", r#""id":"c1","text":null"#.to_owned(), "input.text"),
+        ("updateChunk", r#""id":"c1","text":"""#.to_owned(), "input.text"),
+        ("updateChunk", r#""id":"c1","chunkIndex":-1"#.to_owned(), "input.chunkIndex"),
+        ("updateChunk", r#""id":"c1","chunkIndex":"x""#.to_owned(), "input.chunkIndex"),
+        ("updateChunk", r#""id":"c1","metadata":7"#.to_owned(), "input.metadata"),
+        (
+            "createEmbeddings",
+            format!(r#""embeddings":[{{"chunkId":"c1","vector":[1]}},{{"chunkId":"c1","vector":{many}}}]"#),
+            "input.embeddings.1.vector",
+        ),
+        (
+            "createEmbeddings",
+            r#""embeddings":[{"chunkId":"c1","vector":[1]},{"chunkId":"c1","vector":"!"}]"#.to_owned(),
+            "input.embeddings.1.vector",
+        ),
+        (
+            "createEmbeddings",
+            r#""embeddings":[{"chunkId":"c1","vector":{"0":1}}]"#.to_owned(),
+            "input.embeddings.0.vector",
+        ),
+        (
+            "createEmbeddings",
+            r#""embeddings":[{"chunkId":"c1","vector":[1],"model":"\u0000"}]"#.to_owned(),
+            "input.embeddings.0.model",
+        ),
+        (
+            "createEmbeddings",
+            r#""embeddings":[{"chunkId":"c1","vector":[1]},{"chunkId":"no","vector":[1]}]"#.to_owned(),
+            "NOT_FOUND",
+        ),
+        ("updateEmbedding", r#""id":"e1","vector":[]"#.to_owned(), "input.vector"),
+        ("updateEmbedding", r#""id":"e1","vector":null"#.to_owned(), "input.vector"),
+        ("updateEmbedding", r#""id":"e1","vector":[null]"#.to_owned(), "input.vector"),
+        ("updateEmbedding", r#""id":"e1","vector":[-1e39]"#.to_owned(), "input.vector"),
+        ("updateEmbedding", r#""id":"e1","vector":[1e400]"#.to_owned(), "variables.input.vector.0"),
+        ("updateEmbedding", format!(r#""id":"e1","vector":{many}"#), "input.vector"),
+        ("updateEmbedding", r#""id":"e1","vectorId":"a\n""#.to_owned(), "input.vectorId"),
+        ("startSync", r#""scope":{"unsynced":false}"#.to_owned(), "input.scope.unsynced"),
+        ("startSync", r#""scope":{"embeddingIds":7.5}"#.to_owned(), "input.scope.embeddingIds"),
+        ("deleteVectors", r#""vectorIds":["a","\u0000"]"#.to_owned(), "input.vectorIds"),
+    ] {
+        let kind = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
+        let query = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ __typename }} }}");
+        attacks.push(graphql(&query, &format!(r#"{{"input":{{{fields}}}}}"#), says));
+    }
     for (query, variables, says) in [
         ("{ documents(first: -1) { totalCount } }", "{}", "first"),
         ("{ documents(first: 0) { totalCount } }", "{}", "first"),
@@ -295,8 +403,8 @@ async fn bad_input_is_refused_over_graphql() {
         ("{ documents(last: 101) { totalCount } }", "{}", "last"),
         ("{ documents(after: \"x\") { totalCount } }", "{}", "after"),
         ("{ documents(before: \"\") { totalCount } }", "{}", "before"),
-        ("query($n: Int) { documents(first: $n) { totalCount } }", r#"{"n":"x"}"#, "n"),
-        ("{ documents(filter: { title: { contains: \"\\u0000\" } }) { totalCount } }", "{}", "contains"),
+        ("query($n: Int) { documents(first: $n) { totalCount } }", r#"{"n":"x"}"#, "first"),
+        ("{ documents(filter: { title: { contains: \"\\u0000\" } }) { totalCount } }", "{}", "title"),
         ("{ documents(filter: { createdAt: { gte: \"yesterday\" } }) { totalCount } }", "{}", "gte"),
         (
             "query($m: JSON) { documents(filter: { metadata: $m }) { totalCount } }",
@@ -330,7 +438,7 @@ async fn bad_input_is_refused_over_graphql() {
         ),
         ("mutation { deleteDocument(input: { id: \"a\\u0000\" }) { id } }", "{}", "NOT_FOUND"),
         ("{ document(id: [1]) { id } }", "{}", "id"),
-        ("{ nothing }", "{}", "nothing"),
+        ("{ nothing }", "{}", "GRAPHQL_VALIDATION_FAILED"),
         ("{", "{}", "GRAPHQL_PARSE_FAILED"),
     ] {
         attacks.push(graphql(query, variables, says));
