@@ -198,7 +198,7 @@ mod tests {
             (r#"{"query":"{a}","variables":[]}"#, "variables: must be an object"),
             (r#"{"query":"{a}","operationName":{}}"#, "operationName: must be a string"),
             (r#"{"query":"{a}","extensions":1}"#, "extensions: must be an object"),
-            (r#"{"query":"{a}""#, "The text is no JSON: Expecting ',' or '}' at offset 14"),
+            (r#"{"query":"{a}""#, "The text is no JSON: Expecting ',' delimiter at offset 14"),
             (r#"{"query":"\ud800"}"#, "The text is no JSON: Lone surrogate at offset 10"),
         ] {
             match request(text.as_bytes()) {

@@ -162,7 +162,7 @@ mod tests {
             (text("[\"1\"]"), "number 0 of its vector is none: \"1\""),
             (text("{}"), "its vector is no list"),
             (text("[1,2,3,4,5]"), "its vector has 5 numbers, more than 4"),
-            (text("[1"), "its vector is no JSON: Expecting ',' or ']' at offset 2"),
+            (text("[1"), "its vector is no JSON: Expecting ',' delimiter at offset 2"),
         ] {
             assert_eq!(vector(&cell, 4), Err(reason.to_owned()));
         }
