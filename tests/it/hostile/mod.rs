@@ -1,5 +1,7 @@
 //! Bad input on both edges: a 4xx that names the field (or the offset), and nothing half written.
 
+mod odd;
+
 use corpusd::index::VectorRecord;
 
 use crate::parity::rows;
@@ -281,7 +283,7 @@ async fn bad_input_is_refused_over_graphql() {
         (r#""title":"T","chunks":[{"text":"t","metadata":"x"}]"#, "input.chunks.0.metadata"),
         (r#""title":"T","chunks":[7]"#, "input"),
         (r#""title":"T","chunks":7"#, "input"),
-        (r#""title":"T","other":1"#, "input.other"),
+        (r#""title":"T","other":1"#, "GRAPHQL_VALIDATION_FAILED"),
         (r#""title":"T","metadata":{"k":"\u0000"}"#, "metadata"),
         (r#""title":"T","metadata":{"k":123456789012345678901}"#, "metadata"),
         (r#""title":"T","metadata":{"_cd_rev":1}"#, "metadata"),
@@ -317,6 +319,8 @@ async fn bad_input_is_refused_over_graphql() {
     attacks.push(over);
     let long = "x".repeat(256);
     let many = numbers(20_001);
+    let list = |item: &str| vec![item; 1001].join(",");
+    let large = "x".repeat(1_000_001);
     for (mutation, fields, says) in [
         ("updateDocument", r#""id":"d1","title":"""#.to_owned(), "input.title"),
         ("updateDocument", format!(r#""id":"d1","title":"{long}""#), "input.title"),
@@ -385,6 +389,16 @@ async fn bad_input_is_refused_over_graphql() {
         ("updateEmbedding", r#""id":"e1","vector":[1e400]"#.to_owned(), "variables.input.vector.0"),
         ("updateEmbedding", format!(r#""id":"e1","vector":{many}"#), "input.vector"),
         ("updateEmbedding", r#""id":"e1","vectorId":"a\n""#.to_owned(), "input.vectorId"),
+        ("createDocument", format!(r#""title":"T","metadata":{{"k":"{}"}}"#, &large[..70_000]), "input.metadata"),
+        ("createDocument", format!(r#""title":"T","chunks":[{{"text":"{large}"}}]"#), "input.chunks.0.text"),
+        ("createDocument", format!(r#""title":"T","chunks":[{}]"#, list(r#"{"text":"t"}"#)), "input.chunks"),
+        ("createChunks", format!(r#""documentId":"d1","chunks":[{}]"#, list(r#"{"text":"t"}"#)), "input.chunks"),
+        (
+            "createEmbeddings",
+            format!(r#""embeddings":[{}]"#, list(r#"{"chunkId":"c1","vector":[1]}"#)),
+            "input.embeddings",
+        ),
+        ("deleteDocuments", format!(r#""ids":[{}]"#, list(r#""d1""#)), "input.ids"),
         ("startSync", r#""scope":{"unsynced":false}"#.to_owned(), "input.scope.unsynced"),
         ("startSync", r#""scope":{"embeddingIds":7.5}"#.to_owned(), "input.scope.embeddingIds"),
         ("deleteVectors", r#""vectorIds":["a","\u0000"]"#.to_owned(), "input.vectorIds"),
