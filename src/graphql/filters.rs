@@ -290,16 +290,28 @@ pub struct EmbeddingFilter {
     state: Option<SlotState>,
 }
 
-impl From<EmbeddingFilter> for filter::EmbeddingFilter {
-    fn from(given: EmbeddingFilter) -> Self {
-        let EmbeddingFilter { document_id, chunk_id, model, synced, state } = given;
-        Self {
-            document_id: document_id.map(|id| id.0),
-            chunk_id: chunk_id.map(|id| id.0),
-            model,
+impl EmbeddingFilter {
+    /// The condition.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text with U+0000.
+    pub fn condition(self) -> Result<filter::EmbeddingFilter> {
+        let Self { document_id, chunk_id, model, synced, state } = self;
+        Ok(filter::EmbeddingFilter {
+            document_id: compared("documentId", document_id.map(|id| id.0))?,
+            chunk_id: compared("chunkId", chunk_id.map(|id| id.0))?,
+            model: compared("model", model)?,
             synced,
             state: state.map(Into::into),
-        }
+        })
+    }
+}
+
+/// A text that rows are compared with: PostgreSQL cannot even be asked for U+0000.
+fn compared(field: &str, text: Option<String>) -> Result<Option<String>> {
+    match text {
+        Some(text) if text.contains('\0') => Err(Error::invalid_value(field, "must not contain U+0000")),
+        text => Ok(text),
     }
 }
 
@@ -312,12 +324,16 @@ pub struct SyncSlotFilter {
     document_id: Option<ID>,
 }
 
-impl From<SyncSlotFilter> for filter::SlotFilter {
-    fn from(given: SyncSlotFilter) -> Self {
-        Self {
-            states: given.state.map(|states| states.into_iter().map(Into::into).collect()),
-            document_id: given.document_id.map(|id| id.0),
-        }
+impl SyncSlotFilter {
+    /// The condition.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an id with U+0000.
+    pub fn condition(self) -> Result<filter::SlotFilter> {
+        Ok(filter::SlotFilter {
+            states: self.state.map(|states| states.into_iter().map(Into::into).collect()),
+            document_id: compared("documentId", self.document_id.map(|id| id.0))?,
+        })
     }
 }
 

@@ -138,7 +138,7 @@ impl Query {
         let cx = cx(ctx);
         let args = page::args(cx, first, after, last, before)?;
         let list = &graph::embeddings::LIST;
-        let filter: filter::EmbeddingFilter = filter.map(Into::into).unwrap_or_default();
+        let filter = filter.unwrap_or_default().condition()?;
         let page = graph::embeddings::page(cx.db(), cx.target_id(), &filter, &list.window(&args)?).await?;
         let count = counter(cx, move |cx| {
             let filter = filter.clone();
@@ -228,7 +228,7 @@ impl Query {
         let cx = cx(ctx);
         let args = page::args(cx, first, after, last, before)?;
         let list = &graph::sync::SLOTS;
-        let filter: filter::SlotFilter = filter.map(Into::into).unwrap_or_default();
+        let filter = filter.unwrap_or_default().condition()?;
         let page = graph::sync::slots(cx.db(), cx.target_id(), &filter, &list.window(&args)?).await?;
         let count = counter(cx, move |cx| {
             let filter = filter.clone();

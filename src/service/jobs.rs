@@ -12,6 +12,7 @@ use crate::entity::sync_job::Model;
 use crate::error::Error;
 use crate::error::Result;
 use crate::service::Ctx;
+use crate::service::rules;
 use crate::store;
 use crate::store::Tx;
 use crate::store::jobs;
@@ -59,6 +60,9 @@ pub struct JobOutcome {
 /// # Errors
 /// [`Error::NotFound`] when the document is not live, or none of the embeddings is.
 pub async fn start(cx: &Ctx, scope: Scope) -> Result<(Model, bool)> {
+    if let Scope::Document(document) = &scope {
+        rules::known(document, "Document")?;
+    }
     let scope = Arc::new(scope);
     let (id, target) = (cx.db().clock().new_id(), cx.target_id());
     let started = cx
@@ -161,6 +165,7 @@ async fn create(
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn get(cx: &Ctx, id: &str) -> Result<Model> {
+    rules::known(id, WHAT)?;
     jobs::find(cx.read(), id).await?.ok_or_else(|| Error::not_found(WHAT, id))
 }
 
@@ -181,6 +186,7 @@ pub async fn events_after(cx: &Ctx, id: &str, seq: i64) -> Result<Vec<JobEvent>>
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn cancel(cx: &Ctx, id: &str) -> Result<Model> {
+    rules::known(id, WHAT)?;
     let id = id.to_owned();
     let job = cx
         .write(move |tx| {
@@ -266,9 +272,9 @@ fn unavailable(detail: String, job: &Model) -> Error {
 /// [`Error::Invalid`] for an id no index takes; as [`wait`].
 pub async fn delete_vectors(cx: &Ctx, vector_ids: Vec<String>) -> Result<u64> {
     let mut ids = vector_ids;
-    let mut check = crate::service::rules::Check::default();
+    let mut check = rules::Check::default();
     for id in &ids {
-        check.that("vector_ids", crate::service::rules::ascii_id(id));
+        check.that("vector_ids", rules::ascii_id(id));
     }
     check.finish(())?;
     ids.sort_unstable();

@@ -6,7 +6,7 @@ use crate::parity::rows;
 use crate::parity::world;
 
 /// Every place of the schema that takes an id (`$i`) or a text to compare with (`$s`).
-const ODD_PLACES: [&str; 34] = [
+const ODD_PLACES: [&str; 36] = [
     "query($i: ID!) { document(id: $i) { id } }",
     "query($i: ID!) { document(id: $i, includeDeleted: true) { id } }",
     "query($i: ID!) { chunk(id: $i) { id } }",
@@ -40,6 +40,8 @@ const ODD_PLACES: [&str; 34] = [
     "mutation($i: ID!) { createEmbeddings(input: { embeddings: [{ chunkId: $i, vector: [1] }] }) { embeddings { id } } }",
     "mutation($i: ID!) { deleteEmbedding(input: { id: $i }) { id } }",
     "mutation($i: ID!) { cancelSync(input: { jobId: $i }) { job { id } } }",
+    "mutation($i: ID!) { startSync(input: { scope: { documentId: $i } }) { started } }",
+    "mutation($i: ID!) { updateEmbedding(input: { id: $i, vector: [1] }) { embedding { id } } }",
     "mutation($i: ID!) { startSync(input: { scope: { embeddingIds: [$i] } }) { started } }",
 ];
 
