@@ -239,7 +239,7 @@ impl Default for PineconeConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         // A migration's own lines are of interest only when one fails.
-        Self { filter: "info,sea_orm_migration=warn".to_owned() }
+        Self { filter: "info,sea_orm_migration=warn,sqlx::postgres::notice=warn".to_owned() }
     }
 }
 

@@ -49,7 +49,8 @@ pub struct JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at offset {}", self.reason, self.offset)
+        // Python's own wording of some reasons ends with the word.
+        write!(f, "{} at offset {}", self.reason.trim_end_matches(" at"), self.offset)
     }
 }
 

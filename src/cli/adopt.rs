@@ -67,7 +67,9 @@ fn print(report: &Report, from: &str, to: &str) {
         say(&format!("  {name:<10} {} of {}", count.copied, count.of));
     }
     if report.findings.is_empty() {
-        say("every row came over as it was");
+        say(
+            "every row came over as it was; last_synced_at is told by the index, and starts anew with its first export",
+        );
         return;
     }
     say(&format!("{} findings:", report.findings.len()));

@@ -191,7 +191,7 @@ pub async fn update(cx: &Ctx, id: &str, patch: DocumentPatch) -> Result<document
             let row = lock_live(tx, &id).await?;
             if let Some(expected) = patch.if_revision.filter(|expected| *expected != row.revision) {
                 let now = row.revision;
-                return Err(Error::conflict(format!("if_revision: is {expected}, but the document is at {now}")));
+                return Err(Error::conflict(format!("The document is at revision {now}, not {expected}")));
             }
             let next = patch.apply(&row, limits)?;
             if next == row {

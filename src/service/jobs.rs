@@ -328,7 +328,7 @@ pub fn percentage(job: &Model) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn eta_seconds(job: &Model, now_ms: i64) -> Option<f64> {
     if jobs::state(job).is_terminal() {
-        return Some(0.0);
+        return None;
     }
     let elapsed = now_ms - job.created_at;
     let enough = job.done > 0 && job.done * 100 >= job.total && elapsed > 0;

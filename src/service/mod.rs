@@ -112,9 +112,9 @@ impl Ctx {
         F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
     {
         let committed = self.db.write(work).await?;
-        if let Some(revision) = committed.revision {
-            self.committed.fetch_max(revision, Ordering::SeqCst);
-        }
+        // A write that recorded nothing is in whatever was committed by now.
+        let revision = committed.revision.unwrap_or_else(|| self.db.seen_revision());
+        self.committed.fetch_max(revision, Ordering::SeqCst);
         Ok(committed.value)
     }
 

@@ -14,6 +14,7 @@ use sea_orm::DbErr;
 use sea_orm::SqlxPostgresConnector;
 use sea_orm::SqlxSqliteConnector;
 use sqlx::ConnectOptions as _;
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -169,7 +170,8 @@ async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnect
             .max_lifetime(None)
             .test_before_acquire(false)
     };
-    let write = pool(1).connect_with(options.clone()).await.map_err(conn_error)?;
+    let named = |cause: sqlx::Error| OpenError::Database(DbErr::Custom(format!("{}: {cause}", path.display())));
+    let write = pool(1).connect_with(options.clone()).await.map_err(named)?;
     let read = pool(config.pool_size).connect_with(options.pragma("query_only", "1")).await.map_err(conn_error)?;
     Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(read), SqlxSqliteConnector::from_sqlx_sqlite_pool(write)))
 }
@@ -177,6 +179,13 @@ async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnect
 pub(super) async fn postgres(url: &str, config: &DatabaseConfig) -> Result<DatabaseConnection, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(conn_error)?.application_name("corpusd");
     let options = if config.echo { options } else { options.disable_statement_logging() };
+    // A pool tries until its patience ends; one plain connection tells at once what is wrong.
+    let first = tokio::time::timeout(config.acquire_timeout, options.connect()).await;
+    let first = first.map_err(|_| conn_error(sqlx::Error::PoolTimedOut))?.map_err(|cause| {
+        let place = format!("{}:{}", options.get_host(), options.get_port());
+        OpenError::Database(DbErr::Custom(format!("PostgreSQL at {place}: {cause}")))
+    })?;
+    first.close().await.map_err(conn_error)?;
     let pool = PgPoolOptions::new()
         .max_connections(config.pool_size)
         .acquire_timeout(config.acquire_timeout)
@@ -201,18 +210,14 @@ fn refuse_foreign_file(path: &Path) -> Result<(), OpenError> {
         let seed = count("SELECT count(*) FROM pragma_table_info('documents') WHERE name = 'doc_metadata'")?;
         let ours = count("SELECT count(*) FROM sqlite_schema WHERE name IN ('corpus_clock', 'corpusd_lease')")?;
         let tables = count("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")?;
-        Ok((seed > 0, ours == 0 && tables > 0))
+        Ok::<_, rusqlite::Error>((seed > 0, ours == 0 && tables > 0))
     };
     match look() {
         Ok((true, _)) => Err(OpenError::Seed),
         Ok((false, true)) => Err(OpenError::Foreign),
         Ok((false, false)) => Ok(()),
-        Err(cause) => Err(conn_error_of(&cause)),
+        Err(cause) => Err(OpenError::Database(DbErr::Custom(format!("{}: {cause}", path.display())))),
     }
-}
-
-fn conn_error_of(cause: &rusqlite::Error) -> OpenError {
-    OpenError::Database(DbErr::Custom(cause.to_string()))
 }
 
 /// A SQLite connection that leaves nothing beside the file: no journal, no shared memory, no lock.

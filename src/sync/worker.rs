@@ -161,13 +161,15 @@ impl Engine {
     /// What the database says.
     pub async fn open(&self, alone: bool) -> Result<()> {
         let (target, doubt_ms) = (self.cx.target_id(), self.doubt_ms());
+        // An index in the same file dies with its process: nothing of it can land any more.
+        let buried_doubt_ms = if self.cx.index().kind() == "local" { 0 } else { doubt_ms };
         self.cx
             .db()
             .write(move |tx| {
                 Box::pin(async move {
                     targets::clamp(tx, target, DUE_WITHIN_MS, doubt_ms).await?;
                     if alone {
-                        workers::bury_all(tx, doubt_ms).await?;
+                        workers::bury_all(tx, buried_doubt_ms).await?;
                     }
                     Ok(())
                 })

@@ -283,7 +283,7 @@ async fn a_change_meant_for_another_revision_is_a_conflict() {
     let at = |if_revision: i64, text: &str| DocumentPatch { if_revision: Some(if_revision), ..title(text) };
     documents::update(test.cx(), "d", at(1, "B")).await.unwrap();
     let refused = documents::update(test.cx(), "d", at(1, "C")).await.unwrap_err();
-    assert_eq!(refused.to_string(), "if_revision: is 1, but the document is at 2");
+    assert_eq!(refused.to_string(), "The document is at revision 2, not 1");
     assert_eq!(refused.code(), Code::Conflict);
     // Anything below counts too.
     chunks::create(test.cx(), "d", vec![chunk("c")]).await.unwrap();
