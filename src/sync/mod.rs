@@ -3,15 +3,20 @@
 //! Decisions are pure: [`flight`] (what to send and what an answer means),
 //! [`preflight`] and [`payload`] (what a record is), [`plan`] (packing), [`pace`]
 //! (how fast), [`session`] (who is alive), [`progress`] (where a job goes). The
-//! driver is [`worker`], the only loop; [`perform`] writes down what it did.
+//! driver is [`worker`], the only loop: [`membership`] keeps its place among the
+//! workers, [`push`] claims and sends, [`perform`] writes down what it did, [`jobs`]
+//! tells whoever follows.
 
 pub mod flight;
+pub mod jobs;
+pub mod membership;
 pub mod pace;
 pub mod payload;
 pub mod perform;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+pub mod push;
 pub mod session;
 pub mod worker;
 

@@ -1,0 +1,148 @@
+//! Moves jobs on, under their row lock, by what remains of them; the decisions are in [`progress`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::store::jobs;
+use crate::store::jobs::JobState;
+use crate::store::jobs::News;
+use crate::store::targets;
+use crate::store::targets::TargetState;
+use crate::store::workers;
+use crate::sync::progress;
+use crate::sync::progress::Visible;
+use crate::sync::session::Session;
+use crate::sync::worker::Engine;
+use crate::sync::worker::State;
+
+/// The shortest time between two progress events of a job.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Which jobs are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that nobody has taken up.
+    Queued,
+    /// Those of which nothing was told for a while.
+    Due,
+    /// All.
+    All,
+}
+
+impl Engine {
+    /// Moves every job on that this worker drives.
+    pub(super) async fn advance_jobs(&self, state: &mut State, session: &Session, which: Which) -> Result<bool> {
+        let look = targets::look(self.cx().read(), self.cx().target_id(), self.now()).await?;
+        let blocked = match look.state {
+            TargetState::Active => None,
+            TargetState::Paused | TargetState::Unreachable => {
+                Some(look.reason.clone().unwrap_or_else(|| look.state.name().to_owned()))
+            }
+        };
+        let active = jobs::active(self.cx().read(), self.cx().target_id()).await?;
+        state.verifying.retain(|id, _| active.iter().any(|job| job.id == *id));
+        state.told.retain(|id, _| active.iter().any(|job| job.id == *id));
+        let mut moved = false;
+        for job in active {
+            let told = state.told.get(&job.id).copied();
+            let wanted = match which {
+                Which::Queued => jobs::state(&job) == JobState::Queued,
+                // Counting what remains is not for every batch.
+                Which::Due => told.is_none_or(|at| self.monotonic().saturating_sub(at) >= PROGRESS_EVERY),
+                Which::All => true,
+            };
+            if !wanted {
+                continue;
+            }
+            let others = match &job.owner {
+                Some(owner) if *owner != session.id => {
+                    workers::live(self.cx().read()).await?.iter().any(|(id, _)| id == owner)
+                }
+                Some(_) | None => false,
+            };
+            if !others {
+                moved |= self.advance_job(state, session, job, blocked.clone(), look.sweeping).await?;
+            }
+        }
+        if moved {
+            self.cx().db().wake();
+        }
+        Ok(moved)
+    }
+
+    async fn advance_job(
+        &self,
+        state: &mut State,
+        session: &Session,
+        job: crate::entity::sync_job::Model,
+        blocked: Option<String>,
+        sweeping: bool,
+    ) -> Result<bool> {
+        let remains = jobs::remains(self.cx().read(), &job).await?;
+        let verifying = jobs::state(&job) == JobState::Verifying;
+        let now = self.now();
+        let since = if verifying { *state.verifying.entry(job.id.clone()).or_insert(now) } else { now };
+        let visible = if verifying && remains.open == 0 { self.visible(&job).await? } else { None };
+        let facts = progress::Facts { remains, blocked, sweeping, visible, verifying_since: since, now };
+        let told = state.told.get(&job.id).copied();
+        let mono = self.monotonic();
+        let quiet = told.is_some_and(|at| mono.saturating_sub(at) < PROGRESS_EVERY);
+        match progress::advance(&mut job.clone(), &facts) {
+            None if job.owner.as_ref() == Some(&session.id) => return Ok(false),
+            Some(News::Progress) if quiet => return Ok(false),
+            Some(News::Progress | News::State) | None => {}
+        }
+        let (facts, id, owner) = (Arc::new(facts), job.id.clone(), session.id.clone());
+        let told = self
+            .cx()
+            .db()
+            .write(move |tx| {
+                let (facts, id, owner) = (facts.clone(), id.clone(), owner.clone());
+                Box::pin(async move {
+                    let Some(mut job) = jobs::lock(tx, &id).await? else { return Ok(None) };
+                    if jobs::state(&job).is_terminal() {
+                        return Ok(None);
+                    }
+                    let facts = progress::Facts { remains: jobs::remains(tx, &job).await?, ..(*facts).clone() };
+                    let news = progress::advance(&mut job, &facts);
+                    let taken = job.owner.as_ref() != Some(&owner);
+                    job.owner = Some(owner);
+                    match news {
+                        Some(news) => jobs::update(tx, &mut job, news, None).await?,
+                        None if taken => jobs::save(tx, &job).await?,
+                        None => {}
+                    }
+                    Ok(news)
+                })
+            })
+            .await?
+            .value;
+        if told.is_some() {
+            state.told.insert(job.id, mono);
+        }
+        Ok(told.is_some())
+    }
+
+    /// Whether queries of the index see what was acknowledged for a job.
+    async fn visible(&self, job: &crate::entity::sync_job::Model) -> Result<Option<Visible>> {
+        let acknowledged = jobs::acknowledged_lsn(self.cx().read(), job).await?;
+        if acknowledged.is_empty() && job.total == 0 {
+            return Ok(None);
+        }
+        let mut worst = if acknowledged.is_empty() { Visible::Unknown } else { Visible::Yes };
+        for (namespace, lsn) in acknowledged {
+            let asked = self.cx().index().visible_lsn(&namespace);
+            let shown = match tokio::time::timeout(self.cx().config().sync.request_timeout, asked).await {
+                Ok(Ok(visible)) => progress::shows(lsn, visible),
+                Ok(Err(_)) | Err(_) => Visible::NotYet,
+            };
+            worst = match (worst, shown) {
+                (Visible::NotYet, _) | (_, Visible::NotYet) => Visible::NotYet,
+                (Visible::Unknown, _) | (_, Visible::Unknown) => Visible::Unknown,
+                (Visible::Yes, Visible::Yes) => Visible::Yes,
+            };
+        }
+        Ok(Some(worst))
+    }
+}
