@@ -169,6 +169,8 @@ pub struct SyncConfig {
     pub claim_size: u32,
     /// `CORPUSD_EXPORT_WAIT_S`: how long a REST export waits for its job.
     pub export_wait: Duration,
+    /// How long a stop waits for the answers of requests to the target that are under way.
+    pub stop_wait: Duration,
 }
 
 /// What a request may ask for.
@@ -253,6 +255,7 @@ impl Default for SyncConfig {
             poll: Duration::from_secs(1),
             claim_size: 500,
             export_wait: Duration::from_secs(600),
+            stop_wait: Duration::from_secs(2),
         }
     }
 }

@@ -132,10 +132,9 @@ impl Engine {
         }
         let mut worst = if acknowledged.is_empty() { Visible::Unknown } else { Visible::Yes };
         for (namespace, lsn) in acknowledged {
-            let asked = self.cx().index().visible_lsn(&namespace);
-            let shown = match tokio::time::timeout(self.cx().config().sync.request_timeout, asked).await {
-                Ok(Ok(visible)) => progress::shows(lsn, visible),
-                Ok(Err(_)) | Err(_) => Visible::NotYet,
+            let shown = match self.ask(self.cx().index().visible_lsn(&namespace)).await {
+                Ok(visible) => progress::shows(lsn, visible),
+                Err(_) => Visible::NotYet,
             };
             worst = match (worst, shown) {
                 (Visible::NotYet, _) | (_, Visible::NotYet) => Visible::NotYet,

@@ -27,12 +27,12 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::error::Result;
 use crate::service::Ctx;
 use crate::store::connect::Location;
+use crate::sync::worker::Ending;
 use crate::sync::worker::Engine;
 
 /// Why the engine was not started.
@@ -60,7 +60,6 @@ pub struct SyncHandle {
 
 #[derive(Debug)]
 struct Running {
-    stop: CancellationToken,
     task: JoinHandle<()>,
     lock: Option<File>,
 }
@@ -90,20 +89,21 @@ impl SyncHandle {
         }
         let lock = lock_beside(&self.engine.cx().config().database.url)?;
         self.engine.open(lock.is_some()).await?;
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(worker::run(self.engine.clone(), stop.clone()));
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Running { stop, task, lock });
+        self.engine.end(Ending::No);
+        let task = tokio::spawn(worker::run(self.engine.clone()));
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Running { task, lock });
         Ok(())
     }
 
-    /// Finishes what is being sent, gives the claims back and ends.
+    /// Sends nothing new, waits a moment for the answers of what is being sent, gives every claim back and ends.
     pub async fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { stop, task, lock }) = running else { return };
-        stop.cancel();
+        let Some(Running { task, lock }) = running else { return };
+        self.engine.end(Ending::Soon);
         if let Err(error) = task.await {
             tracing::error!(%error, "the sync engine ended badly");
         }
+        self.engine.end(Ending::No);
         drop(lock);
     }
 

@@ -34,6 +34,7 @@ use crate::sync::perform::Claim;
 use crate::sync::preflight;
 use crate::sync::preflight::Rules;
 use crate::sync::session::Session;
+use crate::sync::worker::Ending;
 use crate::sync::worker::Engine;
 use crate::sync::worker::State;
 
@@ -90,8 +91,7 @@ impl Engine {
         if !mine.value {
             return Ok(false);
         }
-        let stats = tokio::time::timeout(self.cx().config().sync.request_timeout, self.cx().index().stats()).await;
-        let answers = matches!(stats, Ok(Ok(_)));
+        let answers = self.ask(self.cx().index().stats()).await.is_ok();
         if !answers {
             tracing::info!(reason = look.reason, "the target is still paused");
         }
@@ -140,14 +140,18 @@ impl Engine {
         let claim = Arc::new(claim);
         let size = READ_BYTES / (4 * look.dimension.map_or(4_096, |d| usize::try_from(d).unwrap_or(0)) + 4_096);
         for page in claimed.chunks(size.clamp(16, 1_000)) {
-            let closed = matches!(state.pace.gate(self.now()), Gate::Closed { .. });
-            if closed || state.fault.is_some() {
+            if self.may_not_go_on(state) || state.fault.is_some() {
                 perform::release(self.cx().db(), &claim, give_back(page, self.now())).await?;
             } else {
                 self.fly(state, &claim, page, look).await?;
             }
         }
         Ok(true)
+    }
+
+    /// Whether what was claimed and not sent goes back: the target is not to be asked now, or the engine ends.
+    fn may_not_go_on(&self, state: &State) -> bool {
+        self.ending() != Ending::No || matches!(state.pace.gate(self.now()), Gate::Closed { .. })
     }
 
     async fn claim(
@@ -222,7 +226,7 @@ impl Engine {
         let mut sending: FuturesUnordered<Sending<'_>> = FuturesUnordered::new();
         loop {
             while sending.len() < state.pace.concurrency() {
-                if matches!(state.pace.gate(self.now()), Gate::Closed { .. }) {
+                if self.may_not_go_on(state) {
                     let back = flight.abandon(self.now());
                     self.perform(state, claim, &mut flight, back.into_iter().collect(), &corpus).await?;
                     break;
@@ -267,9 +271,7 @@ impl Engine {
                     Request::Delete(_) => self.cx().index().delete(namespace, &ids).await,
                 }
             };
-            let answer = tokio::time::timeout(self.cx().config().sync.request_timeout, exchange).await;
-            let answer = answer
-                .unwrap_or_else(|_| Err(IndexError::new(IndexErrorKind::InDoubt, "no answer within the time limit")));
+            let answer = self.ask(exchange).await;
             (request, Some(answer))
         }
     }
@@ -284,8 +286,15 @@ impl Engine {
             }
             Err(error) => {
                 tracing::debug!(%error, kind = ?error.kind, "the index did not take a request");
-                state.pace.failed(error.kind, error.retry_after, self.now());
+                self.note_failure(state, error);
             }
+        }
+    }
+
+    /// A request that this process cut says nothing about the target.
+    fn note_failure(&self, state: &mut State, error: &IndexError) {
+        if self.ending() != Ending::Now {
+            state.pace.failed(error.kind, error.retry_after, self.now());
         }
     }
 
@@ -360,9 +369,7 @@ impl Engine {
             return Ok(Probed::Silent);
         }
         let exchange = self.cx().index().upsert(&probe.ticket.namespace, vec![ready.record]);
-        let answer = tokio::time::timeout(self.cx().config().sync.request_timeout, exchange).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(IndexError::new(IndexErrorKind::InDoubt, "no answer within the time limit")));
+        let answer = self.ask(exchange).await;
         let (vector_id, want_rev, hash) = (slot.vector_id, slot.want_rev, ready.hash);
         match answer {
             Ok(written) => {
@@ -372,7 +379,7 @@ impl Engine {
                 Ok(Probed::Accepted)
             }
             Err(error) => {
-                state.pace.failed(error.kind, error.retry_after, self.now());
+                self.note_failure(state, &error);
                 match error.kind {
                     IndexErrorKind::InDoubt => {
                         let back = Back { vector_id, due_at: self.now(), why: None };

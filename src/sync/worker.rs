@@ -10,9 +10,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use crate::error::Result;
+use crate::index::IndexError;
+use crate::index::IndexErrorKind;
+use crate::index::IndexResult;
 use crate::service::Ctx;
 use crate::store::jobs;
 use crate::store::targets;
@@ -38,12 +41,24 @@ pub enum Turn {
     Idle,
 }
 
+/// Whether the engine was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It was not.
+    No,
+    /// Nothing new is sent; what was sent may still be answered.
+    Soon,
+    /// No answer is waited for.
+    Now,
+}
+
 /// The engine of one process.
 #[derive(Debug)]
 pub struct Engine {
     cx: Ctx,
     pub(super) session: Mutex<Option<Session>>,
     state: tokio::sync::Mutex<State>,
+    ending: watch::Sender<Ending>,
 }
 
 /// What is remembered from turn to turn.
@@ -79,13 +94,38 @@ impl Engine {
             told: HashMap::new(),
             tidied: None,
         };
-        Self { cx, session: Mutex::default(), state: tokio::sync::Mutex::new(state) }
+        let (ending, _) = watch::channel(Ending::No);
+        Self { cx, session: Mutex::default(), state: tokio::sync::Mutex::new(state), ending }
     }
 
     /// The context it works in.
     #[must_use]
     pub const fn cx(&self) -> &Ctx {
         &self.cx
+    }
+
+    /// Whether it was asked to end.
+    pub(super) fn ending(&self) -> Ending {
+        *self.ending.borrow()
+    }
+
+    /// Asks it to end, or takes that back.
+    pub(super) fn end(&self, ending: Ending) {
+        self.ending.send_replace(ending);
+    }
+
+    /// Waits for an answer of the index: within the time limit, and not when the engine ends now.
+    pub(super) async fn ask<T>(&self, exchange: impl Future<Output = IndexResult<T>>) -> IndexResult<T> {
+        let in_doubt = |text: &str| Err(IndexError::new(IndexErrorKind::InDoubt, text));
+        let mut ending = self.ending.subscribe();
+        let now = ending.wait_for(|ending| *ending == Ending::Now);
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(self.cx.config().sync.request_timeout, exchange) => {
+                answer.unwrap_or_else(|_| in_doubt("no answer within the time limit"))
+            }
+            _ = now => in_doubt("the server stopped before the answer"),
+        }
     }
 
     pub(super) fn doubt_ms(&self) -> i64 {
@@ -192,9 +232,13 @@ impl Engine {
     }
 }
 
-/// Works until `stop`: woken by commits, and by a poll that makes no promise depend on being woken.
-pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
+/// Works until it is asked to end: woken by commits, and by a poll that makes no promise depend on being woken.
+pub(super) async fn run(engine: Arc<Engine>) {
     let sync = &engine.cx.config().sync;
+    let asked = || async {
+        // The sender lives as long as the engine.
+        let _ = engine.ending.subscribe().wait_for(|ending| *ending != Ending::No).await;
+    };
     let beats = async {
         // A long request must not keep the beat waiting.
         loop {
@@ -204,8 +248,14 @@ pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
             }
         }
     };
+    let cut = async {
+        asked().await;
+        tokio::time::sleep(sync.stop_wait).await;
+        engine.end(Ending::Now);
+        std::future::pending::<()>().await;
+    };
     let work = async {
-        while !stop.is_cancelled() {
+        while engine.ending() == Ending::No {
             let woken = engine.cx.db().woken();
             let pause = match engine.turn().await {
                 Ok(Turn::Worked) => continue,
@@ -218,12 +268,13 @@ pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
             tokio::select! {
                 () = woken => {}
                 () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => {}
+                () = asked() => {}
             }
         }
     };
     tokio::select! {
         () = beats => {}
+        () = cut => {}
         () = work => {}
     }
     if let Err(error) = engine.retire().await {

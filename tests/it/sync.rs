@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use corpusd::config::Config;
+use corpusd::config::SyncConfig;
 use corpusd::index::VectorIndex as _;
 use corpusd::index::memory::Call;
 use corpusd::index::memory::Fail;
@@ -44,6 +46,7 @@ use crate::support::TestApp;
 mod faults;
 mod following;
 mod races;
+mod stopping;
 mod targets;
 
 /// An application over a memory index, and what its invariants were when they were last looked at.
@@ -73,8 +76,16 @@ impl Lab {
     }
 
     async fn over(index: MemoryIndex) -> Self {
+        Self::with(index, |_| {}).await
+    }
+
+    async fn with(index: MemoryIndex, change: impl FnOnce(&mut SyncConfig)) -> Self {
         let index = Arc::new(index);
-        let test = TestApp::with_index(index.clone(), |config| config.index.auto_export = true).await;
+        let change = |config: &mut Config| {
+            config.index.auto_export = true;
+            change(&mut config.sync);
+        };
+        let test = TestApp::with_index(index.clone(), change).await;
         Self { test, index, seen: tokio::sync::Mutex::default() }
     }
 
