@@ -107,20 +107,23 @@ async fn start_embeddings(tx: &Tx, target: i64, id: String, ids: &[String]) -> R
     }
     let found_ids: Vec<String> = found.iter().map(|(id, _)| id.clone()).collect();
     let key = list_key("embeddings", &found_ids);
-    if let Some(job) = jobs::find_active(tx, target, &key).await? {
-        return Ok((job, false));
+    let released = slots::release(tx, &found_ids).await?;
+    if jobs::find_active(tx, target, &key).await?.is_some() {
+        // The running job has sent the others again, or will.
+        slots::touch_released(tx, target, &released).await?;
+        tell_documents(tx, found.iter().filter(|(id, _)| released.contains(id)));
+    } else {
+        slots::touch_released(tx, target, &found_ids).await?;
+        slots::forget_hash(tx, target, &found_ids).await?;
+        tell_documents(tx, &found);
     }
-    slots::release(tx, &found_ids).await?;
-    slots::touch_released(tx, target, &found_ids).await?;
-    slots::forget_hash(tx, target, &found_ids).await?;
-    tell_documents(tx, &found);
     let keys = slots::keys_of(tx, target, &found_ids).await?;
     create(tx, target, id, key, Some(&keys)).await
 }
 
 /// One entry of the log for each document.
-fn tell_documents(tx: &Tx, rows: &[(String, String)]) {
-    let mut documents: Vec<&str> = rows.iter().map(|(_, document)| document.as_str()).collect();
+fn tell_documents<'a>(tx: &Tx, rows: impl IntoIterator<Item = &'a (String, String)>) {
+    let mut documents: Vec<&str> = rows.into_iter().map(|(_, document)| document.as_str()).collect();
     documents.sort_unstable();
     documents.dedup();
     for document in documents {
@@ -145,7 +148,7 @@ async fn create(
     named: Option<&[(String, String)]>,
 ) -> Result<(Model, bool)> {
     let epoch = jobs::next_epoch(tx).await? - 1;
-    if let Some(job) = jobs::find_active(tx, target, &key).await? {
+    if let Some(job) = join(tx, target, &key, epoch, named).await? {
         return Ok((job, false));
     }
     let mut job = jobs::new(id, key, target, epoch, tx.now_ms());
@@ -158,6 +161,39 @@ async fn create(
     job.failed = remains.quarantined;
     jobs::insert(tx, &mut job).await?;
     Ok((job, true))
+}
+
+/// The running job of a scope, from now on also for what was written since it started: whoever starts it a
+/// second time is promised as much as whoever did first.
+async fn join(
+    tx: &Tx,
+    target: i64,
+    key: &str,
+    epoch: i64,
+    named: Option<&[(String, String)]>,
+) -> Result<Option<Model>> {
+    let Some(found) = jobs::find_active(tx, target, key).await? else { return Ok(None) };
+    // A worker may have ended it before the lock was ours.
+    let Some(mut job) = jobs::lock(tx, &found.id).await?.filter(|job| !jobs::state(job).is_terminal()) else {
+        return Ok(None);
+    };
+    let before = jobs::remains(tx, &job).await?;
+    if let Some(keys) = named {
+        jobs::name_slots(tx, &job.id, keys).await?;
+    }
+    job.epoch = job.epoch.max(epoch);
+    let remains = jobs::remains(tx, &job).await?;
+    let more = (remains.open - before.open).max(0);
+    job.total += more;
+    if more > 0 && jobs::state(&job) == JobState::Verifying {
+        JobState::Running.name().clone_into(&mut job.state);
+        jobs::update(tx, &mut job, News::State, None).await?;
+    } else if more > 0 {
+        jobs::update(tx, &mut job, News::Progress, None).await?;
+    } else {
+        jobs::save(tx, &job).await?;
+    }
+    Ok(Some(job))
 }
 
 /// The job of that id.

@@ -274,15 +274,14 @@ pub async fn lock_embeddings(tx: &Tx, ids: &[String]) -> Result<Vec<Owned>, DbEr
     owned(&sql.all(tx).await?)
 }
 
-/// Lifts the hold of these embeddings.
+/// Lifts the hold of these embeddings, and gives the ids of those that were held.
 ///
 /// # Errors
 /// What the database says.
-pub async fn release(tx: &Tx, ids: &[String]) -> Result<(), DbErr> {
+pub async fn release(tx: &Tx, ids: &[String]) -> Result<Vec<String>, DbErr> {
     let mut sql = Sql::new(tx);
-    sql.push("UPDATE embeddings SET held = FALSE WHERE held AND ").is_any("id", ids);
-    sql.run(tx).await?;
-    Ok(())
+    sql.push("UPDATE embeddings SET held = FALSE WHERE held AND ").is_any("id", ids).push(" RETURNING id");
+    sql.all(tx).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
 /// Lifts the hold of the live embeddings of a locked document, and gives their ids.

@@ -82,7 +82,13 @@ impl Engine {
         let remains = jobs::remains(self.cx().read(), &job).await?;
         let verifying = jobs::state(&job) == JobState::Verifying;
         let now = self.now();
-        let since = if verifying { *state.verifying.entry(job.id.clone()).or_insert(now) } else { now };
+        let since = if verifying {
+            *state.verifying.entry(job.id.clone()).or_insert(now)
+        } else {
+            // A second start makes a verifying job run again.
+            state.verifying.remove(&job.id);
+            now
+        };
         let visible = if verifying && remains.open == 0 { self.visible(&job).await? } else { None };
         let facts = progress::Facts { remains, blocked, sweeping, visible, verifying_since: since, now };
         let told = state.told.get(&job.id).copied();

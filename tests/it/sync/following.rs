@@ -74,6 +74,45 @@ async fn a_second_start_of_a_scope_gives_the_running_job() {
 }
 
 #[tokio::test]
+async fn whoever_starts_a_running_job_again_also_has_what_was_written_in_between() {
+    for scope in [
+        Scope::Document("d".to_owned()),
+        Scope::Unsynced,
+        Scope::Embeddings(vec!["e0".to_owned(), "e1".to_owned(), "e2".to_owned()]),
+    ] {
+        let lab = Lab::new().await;
+        lab.document(3).await;
+        lab.index.show_until(Some(0));
+        let job = lab.start(scope.clone()).await;
+        lab.settle().await;
+        let first = lab.job(&job).await;
+        assert_eq!((first.state.as_str(), first.total, first.upserted), ("verifying", 3, 3));
+        // An edit of one, and another that is held again.
+        lab.revector("e1", 77.0).await;
+        let deleted = lab.test.while_syncing(jobs::delete_vectors(lab.test.cx(), vec!["e2".to_owned()]));
+        assert_eq!(deleted.await.unwrap(), 1);
+        lab.revector("e0", 55.0).await;
+        let (again, started) = jobs::start(lab.test.cx(), scope.clone()).await.unwrap();
+        assert_eq!((&again.id, started, again.state.as_str()), (&job, false, "running"));
+        assert_eq!((again.total, again.done), (5, 3), "an edit and the one that was held");
+        lab.test.while_syncing(jobs::wait(lab.test.cx(), &job)).await.unwrap();
+        assert_eq!(lab.index.records().len(), 3, "{scope:?}");
+        assert_eq!((lab.first_number("e0"), lab.first_number("e1")), (Some(55.0), Some(77.0)));
+        let (sent, before) = (lab.index.calls().len(), lab.job(&job).await);
+        let (quiet, _) = jobs::start(lab.test.cx(), scope.clone()).await.unwrap();
+        assert_eq!((quiet.state.as_str(), quiet.event_seq), ("verifying", before.event_seq));
+        lab.index.show_until(None);
+        lab.settle().await;
+        let end = lab.job(&job).await;
+        assert_eq!((end.state.as_str(), end.total, end.done, end.upserted), ("completed", 5, 5, 5), "{scope:?}");
+        assert_eq!(lab.index.calls().len(), sent, "another start sends nothing again");
+        let told = states(&lab, &job).await;
+        assert_eq!(told, ["queued", "running", "verifying", "running", "verifying", "completed"]);
+        lab.converged().await;
+    }
+}
+
+#[tokio::test]
 async fn a_job_with_a_refused_record_completes_with_errors_and_names_how_many() {
     let lab = Lab::new().await;
     lab.index.poison("e1");
