@@ -4,6 +4,7 @@ use corpusd::error::Code;
 use corpusd::index::IndexLimits;
 use corpusd::json::Json;
 use corpusd::store::workers;
+use serde_json::json;
 
 use super::*;
 
@@ -215,6 +216,30 @@ async fn f21_a_target_at_fault_is_paused_with_its_reason_and_resumes_by_itself()
     lab.wait(PAUSE).await;
     assert_eq!(lab.job(&job).await.state, "completed");
     lab.converged().await;
+}
+
+#[tokio::test]
+async fn a_job_says_why_it_is_blocked_until_the_target_takes_writes_again() {
+    let lab = Lab::new().await;
+    lab.document(20).await;
+    lab.index.fail_always(Some(Fail::Fault("the API key was revoked".to_owned())));
+    let job = lab.start(Scope::Unsynced).await;
+    let told = async || {
+        let query = "query ($id: ID!) { syncJob(id: $id) { state blockedReason done } }";
+        lab.test.graphql(query, json!({ "id": job })).await["data"]["syncJob"].clone()
+    };
+    lab.settle().await;
+    assert_eq!(told().await, json!({ "state": "RUNNING", "blockedReason": "the API key was revoked", "done": 0 }));
+    lab.index.fail_always(None);
+    lab.test.clock.advance(PAUSE);
+    assert_eq!(lab.turn().await, Turn::Worked);
+    assert_eq!(told().await, json!({ "state": "RUNNING", "blockedReason": null, "done": 8 }));
+    lab.settle().await;
+    assert_eq!(told().await, json!({ "state": "COMPLETED", "blockedReason": null, "done": 20 }));
+    let events = jobs::events_after(lab.test.cx(), &job, 0).await.unwrap();
+    let mut reasons: Vec<Option<String>> = events.into_iter().map(|event| event.job.blocked_reason).collect();
+    reasons.dedup();
+    assert_eq!(reasons, [None, Some("the API key was revoked".to_owned()), None]);
 }
 
 #[tokio::test]
