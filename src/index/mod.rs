@@ -181,6 +181,11 @@ pub trait VectorIndex: Send + Sync + std::fmt::Debug {
     /// The newest sequence number that queries of the namespace see, when it has such numbers.
     fn visible_lsn<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, IndexResult<Option<i64>>>;
 
+    /// Loads what the first query would have to wait for.
+    fn warm(&self) -> BoxFuture<'_, IndexResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Clears away what nobody needs any more; gives how many records. To be called now and then.
     fn maintain(&self) -> BoxFuture<'_, IndexResult<u64>> {
         Box::pin(async { Ok(0) })

@@ -78,7 +78,9 @@ pub struct SearchRequest {
     pub mode: Mode,
     /// How many hits: 1 to 100, or [`DEFAULT_FIRST`].
     pub first: Option<i64>,
-    /// Only chunks with an embedding of this model, and only such embeddings.
+    /// Only chunks with an embedding of this model, and only such embeddings. The records of an index do not
+    /// say their model (their metadata is fixed): it is looked up for the 10,000 nearest at most, so that a rare
+    /// model behind more records of others than that is missed.
     pub model: Option<String>,
     /// Only this namespace.
     pub namespace: Option<String>,

@@ -218,6 +218,10 @@ impl Engine {
                 })
             })
             .await?;
+        // An index that cannot be tidied now keeps nothing else from being done.
+        if let Err(error) = self.cx.index().maintain().await {
+            tracing::warn!(%error, "the index was not tidied");
+        }
         Ok(())
     }
 
@@ -272,10 +276,20 @@ pub(super) async fn run(engine: Arc<Engine>) {
             }
         }
     };
+    // Beside the work, so that neither the start nor the first search waits for the whole index.
+    let warm = async {
+        let warmed = tokio::select! {
+            warmed = engine.cx.index().warm() => warmed,
+            () = asked() => Ok(()),
+        };
+        if let Err(error) = warmed {
+            tracing::warn!(%error, "the index is loaded by the first search");
+        }
+    };
     tokio::select! {
         () = beats => {}
         () = cut => {}
-        () = work => {}
+        _ = async { tokio::join!(warm, work) } => {}
     }
     if let Err(error) = engine.retire().await {
         tracing::warn!(%error, "the worker's row stays until others find it dead");

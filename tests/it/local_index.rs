@@ -15,6 +15,7 @@ use corpusd::index::local::memory::Narrowing;
 use corpusd::index::local::metric::score;
 use corpusd::json::Json;
 use corpusd::json::Literals;
+use corpusd::store::sql::Sql;
 use proptest::prelude::*;
 
 use crate::support::TestApp;
@@ -96,6 +97,41 @@ async fn the_dimension_is_learned_and_forgotten_with_the_last_record() {
 }
 
 #[tokio::test]
+async fn the_engine_has_old_tombstones_removed() {
+    let app = TestApp::new().await;
+    let index = app.cx().index().clone();
+    index.upsert("n", vec![record("a", &[1.0], "{}")]).await.expect("written");
+    index.delete("n", &["a".to_owned()]).await.expect("deleted");
+    app.sync_until_idle().await;
+    assert_eq!(tombstones(&app).await, 1);
+    app.clock.advance(std::time::Duration::from_secs(8 * 24 * 3600));
+    app.sync_until_idle().await;
+    assert_eq!(tombstones(&app).await, 0);
+}
+
+async fn tombstones(app: &TestApp) -> i64 {
+    let mut sql = Sql::new(app.cx().read());
+    sql.push("SELECT count(*) FROM local_records WHERE deleted");
+    let row = sql.one(app.cx().read()).await.expect("the database answers").expect("a row");
+    row.try_get_by_index(0).expect("a number")
+}
+
+#[tokio::test]
+async fn a_warm_index_loads_nothing_when_it_is_asked() {
+    let app = TestApp::new().await;
+    app.cx().index().upsert("n", vec![record("a", &[1.0, 0.0], "{}")]).await.expect("written");
+    let index = replica(&app, Metric::Cosine, SMALL).await;
+    index.warm().await.expect("loaded");
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let before = app.cx().db().statements().count();
+        assert_eq!(ids(&find(&index, query(&[1.0, 0.0], 3)).await), ["a"]);
+        counts.push(app.cx().db().statements().count() - before);
+    }
+    assert_eq!(counts[0], counts[1]);
+}
+
+#[tokio::test]
 async fn tombstones_are_removed_after_seven_days() {
     let app = TestApp::new().await;
     let index = app.cx().index().clone();
@@ -108,12 +144,16 @@ async fn tombstones_are_removed_after_seven_days() {
     assert_eq!(index.list("n", None, 10).await.expect("a list"), ["b"]);
 }
 
-/// An index over the same database, as another replica or after a restart has it; everything is scored exactly
-/// when `scored` is great.
-async fn replica(app: &TestApp, metric: Metric, scored: usize) -> LocalIndex {
+/// Everything is scored.
+const EXACT: Narrowing = Narrowing { few: usize::MAX, first: 1000, most: [usize::MAX, usize::MAX] };
+/// Few records are scored at first, and not all of a thousand in the end.
+const SMALL: Narrowing = Narrowing { few: 0, first: 20, most: [40, 600] };
+
+/// An index over the same database, as another replica or after a restart has it.
+async fn replica(app: &TestApp, metric: Metric, narrowing: Narrowing) -> LocalIndex {
     let config = IndexConfig { metric, ..IndexConfig::default() };
     let index = LocalIndex::open(&config, app.cx().db()).await.expect("the index opens");
-    index.narrowing(Narrowing { per_match: 1, least: scored, least_of_few: scored })
+    index.narrowing(narrowing)
 }
 
 /// What the index must answer.
@@ -182,7 +222,7 @@ fn small_vector(rng: &mut fastrand::Rng) -> Vec<f32> {
 async fn run(steps: Vec<Step>) {
     let app = TestApp::new().await;
     for metric in [Metric::Cosine, Metric::Dotproduct, Metric::Euclidean] {
-        let mut replicas = [replica(&app, metric, 1000).await, replica(&app, metric, 1000).await];
+        let mut replicas = [replica(&app, metric, EXACT).await, replica(&app, metric, EXACT).await];
         let mut records = BTreeMap::new();
         for (at, step) in steps.iter().enumerate() {
             // Either replica writes, either answers.
@@ -216,7 +256,7 @@ async fn run(steps: Vec<Step>) {
                     app.clock.advance(std::time::Duration::from_secs(8 * 24 * 3600));
                     replicas[index].maintain().await.expect("maintained");
                 }
-                Step::Restart => replicas[index] = replica(&app, metric, 1000).await,
+                Step::Restart => replicas[index] = replica(&app, metric, EXACT).await,
                 Step::Query { namespace, filter: which, seed, top_k } => {
                     let query = VectorQuery {
                         namespace: namespace.map(name),
@@ -246,45 +286,50 @@ proptest! {
     }
 }
 
-/// Vectors in clusters, as those of texts are; `spread` is how wide a cluster is for the distance between them.
-fn clustered(rng: &mut fastrand::Rng, count: usize, dimension: usize, spread: f32) -> Vec<Vec<f32>> {
+/// Vectors in clusters, as those of texts are, half as wide as they are apart: where a cluster has many, their
+/// codes hardly tell which are nearest.
+fn clustered(rng: &mut fastrand::Rng, count: usize, dimension: usize, clusters: usize) -> Vec<Vec<f32>> {
     let gauss = |rng: &mut fastrand::Rng| (0..4).map(|_| rng.f32() - 0.5).sum::<f32>();
-    let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..dimension).map(|_| gauss(rng)).collect()).collect();
+    let centres: Vec<Vec<f32>> = (0..clusters).map(|_| (0..dimension).map(|_| gauss(rng)).collect()).collect();
     let point = |rng: &mut fastrand::Rng| {
         let (centre, length) = (&centres[rng.usize(..centres.len())], 0.5 + rng.f32());
-        centre.iter().map(|number| (number + spread * gauss(rng)) * length).collect()
+        centre.iter().map(|number| (number + 0.5 * gauss(rng)) * length).collect()
     };
     (0..count).map(|_| point(rng)).collect()
 }
 
 #[tokio::test]
 async fn narrowing_by_codes_loses_less_than_one_match_in_a_hundred() {
-    for (dimension, sparse) in [(16, false), (512, false), (512, true)] {
+    for (dimension, clusters, sparse) in [(16, 40, false), (512, 40, false), (512, 40, true), (512, 5, false)] {
         let app = TestApp::new().await;
         let mut rng = fastrand::Rng::with_seed(11);
-        let mut vectors = clustered(&mut rng, 1010, dimension, 0.5);
+        let mut vectors = clustered(&mut rng, 1020, dimension, clusters);
         if sparse {
             // Never negative and mostly zero: what signs alone would say nothing of.
             vectors.iter_mut().flatten().for_each(|number| *number = (*number - 0.4).max(0.0));
             vectors.iter_mut().for_each(|vector| vector[0] += 0.1);
         }
         let queries = vectors.split_off(1000);
-        let exact = replica(&app, Metric::Cosine, 10_000).await;
+        let exact = replica(&app, Metric::Cosine, EXACT).await;
         for (page, vectors) in vectors.chunks(500).enumerate() {
             let made =
                 vectors.iter().enumerate().map(|(i, vector)| record(&format!("r{}", page * 500 + i), vector, "{}"));
             exact.upsert("n", made.collect()).await.expect("written");
         }
         for metric in [Metric::Cosine, Metric::Dotproduct, Metric::Euclidean] {
-            let exact = replica(&app, metric, 10_000).await;
-            let coded = replica(&app, metric, 60).await;
+            let exact = replica(&app, metric, EXACT).await;
+            let coded = replica(&app, metric, SMALL).await;
             let mut missed = 0;
             for vector in &queries {
                 let truth = find(&exact, query(vector, 10)).await;
                 let found = find(&coded, query(vector, 10)).await;
                 missed += truth.iter().filter(|best| !found.contains(best)).count();
             }
-            assert!(missed <= queries.len() * 10 / 100, "{metric:?}, {dimension}: {missed} of {}", queries.len() * 10);
+            assert!(
+                missed <= queries.len() * 10 / 100,
+                "{metric:?}, {dimension}, {clusters}: {missed} of {}",
+                queries.len() * 10
+            );
         }
     }
 }

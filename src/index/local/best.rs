@@ -37,10 +37,10 @@ impl Best {
         }
     }
 
-    /// The best, in no order.
+    /// The best with their keys, in no order.
     #[must_use]
-    pub fn spots(mut self) -> Vec<Spot> {
+    pub fn kept(mut self) -> Vec<(f64, Spot)> {
         self.cut();
-        self.kept.into_iter().map(|(_, spot)| spot).collect()
+        self.kept
     }
 }

@@ -5,6 +5,9 @@
 //! estimate weighs the bits with the query's own numbers. Below, where so few bits
 //! would say too little, one signed byte a number. Neither depends on the metric:
 //! length and angle give all three.
+//!
+//! How far an estimate may be off is known too (Gao and Long, "RaBitQ", 2024), and
+//! so the score that a record hardly exceeds.
 
 use crate::config::Metric;
 use crate::index::local::metric::dot;
@@ -16,6 +19,8 @@ const BITS_FROM: usize = 512;
 const HEAD: usize = 8;
 /// What a query's numbers are scaled to where records are kept as bytes.
 const QUERY_SCALE: f32 = 16_383.0;
+/// How many standard deviations above its estimate a cosine is taken to be at most.
+const CONFIDENCE: f32 = 2.5;
 
 /// How codes of one dimension look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +175,17 @@ impl Prepared {
         }
     }
 
-    /// Whether [`Self::refined`] says more than [`Self::quick`].
+    /// What a record scores at most, unless chance is against it.
+    fn bound(&self, norm: f32, cosine: f32, deviation: f32) -> f64 {
+        let key = self.key(norm, (cosine + CONFIDENCE * deviation).min(1.0));
+        match self.metric {
+            Metric::Cosine => key,
+            Metric::Dotproduct => self.norm * key,
+            Metric::Euclidean => 1.0 / (1.0 + (self.norm * self.norm - key).max(0.0)),
+        }
+    }
+
+    /// Whether the scan is by [`Self::quick_bits`], which says less than [`Self::bound_bits`].
     #[must_use]
     pub const fn has_two_steps(&self) -> bool {
         matches!(self.direction, Direction::Bits { .. })
@@ -185,11 +200,17 @@ impl Prepared {
         }
     }
 
-    /// The better estimate, from a code of bits.
+    /// What the record of a code of bits scores at most.
     #[must_use]
-    pub fn refined_bits(&self, head: Head, code: &[u64]) -> f64 {
+    pub fn bound_bits(&self, head: Head, code: &[u64]) -> f64 {
+        let (cosine, deviation) = self.estimate_bits(head, code);
+        self.bound(head.norm, cosine, deviation)
+    }
+
+    /// The better estimate, from a code of bits, and its standard deviation.
+    fn estimate_bits(&self, head: Head, code: &[u64]) -> (f32, f32) {
         match &self.direction {
-            Direction::Bits { sums, total, .. } => {
+            Direction::Bits { sums, total, cosines, .. } => {
                 // What is set counts for the query's number, what is not against it.
                 let mut set = [0.0_f32; 8];
                 for (sums, word) in sums.chunks_exact(8).zip(code) {
@@ -198,23 +219,35 @@ impl Prepared {
                     }
                 }
                 let set: f32 = set.iter().sum();
-                self.key(head.norm, (2.0 * set - total) * head.factor)
+                let cosine = (2.0 * set - total) * head.factor;
+                // The part of the query that is not along the record meets the code at random.
+                #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+                let dimension = (cosines.len() - 1) as f32;
+                let off = (head.factor * head.factor * dimension - 1.0).max(0.0) / (dimension - 1.0);
+                (cosine, ((1.0 - cosine * cosine).max(0.0) * off).sqrt())
             }
-            Direction::Bytes { .. } => f64::NEG_INFINITY,
+            Direction::Bytes { .. } => (1.0, 0.0),
         }
     }
 
-    /// The only estimate, from a code of bytes.
+    /// What the record of a code of bytes scores at most.
     #[must_use]
-    pub fn bytes(&self, head: Head, code: &[i8]) -> f64 {
+    pub fn bound_bytes(&self, head: Head, code: &[i8]) -> f64 {
+        let (cosine, deviation) = self.estimate_bytes(head, code);
+        self.bound(head.norm, cosine, deviation)
+    }
+
+    /// The only estimate, from a code of bytes, and its standard deviation.
+    fn estimate_bytes(&self, head: Head, code: &[i8]) -> (f32, f32) {
         match &self.direction {
             Direction::Bytes { numbers, scale } => {
                 let sum: i32 = numbers.iter().zip(code).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
                 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
                 let sum = sum as f32;
-                self.key(head.norm, sum * scale * head.factor)
+                // Rounding is off by up to half a step, evenly; the query has length 1.
+                (sum * scale * head.factor, head.factor / 12.0_f32.sqrt())
             }
-            Direction::Bits { .. } => f64::NEG_INFINITY,
+            Direction::Bits { .. } => (1.0, 0.0),
         }
     }
 }
@@ -263,6 +296,7 @@ fn different(a: &[u64], b: &[u64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::local::metric::score;
 
     #[test]
     fn different_bits_are_counted() {
@@ -296,19 +330,46 @@ mod tests {
                     Layout::Bits { .. } => {
                         let words: Vec<u64> =
                             rest.as_chunks().0.iter().map(|eight| u64::from_le_bytes(*eight)).collect();
-                        assert!(
-                            (prepared.quick_bits(head, &words) - prepared.refined_bits(head, &words)).abs()
-                                < 2.0 * allowed
-                        );
-                        prepared.refined_bits(head, &words)
+                        let (cosine, _) = prepared.estimate_bits(head, &words);
+                        assert!((prepared.quick_bits(head, &words) - f64::from(cosine)).abs() < 2.0 * allowed);
+                        f64::from(cosine)
                     }
                     Layout::Bytes { .. } => {
-                        prepared.bytes(head, &rest.iter().map(|byte| byte.cast_signed()).collect::<Vec<_>>())
+                        let bytes: Vec<i8> = rest.iter().map(|byte| byte.cast_signed()).collect();
+                        f64::from(prepared.estimate_bytes(head, &bytes).0)
                     }
                 };
                 let truth = dot(&query, &vector) / (dot(&query, &query) * dot(&vector, &vector)).sqrt();
                 assert!((cosine - truth).abs() < allowed, "{dimension}: {cosine} for {truth}");
                 assert!((f64::from(head.norm) - dot(&vector, &vector).sqrt()).abs() < 1e-4 * f64::from(head.norm));
+            }
+        }
+    }
+
+    #[test]
+    fn scores_hardly_ever_exceed_their_bounds_and_bounds_are_near() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        for (dimension, allowed) in [(384, 0.01), (512, 0.15), (1536, 0.09)] {
+            let query = random(&mut rng, dimension, None);
+            for metric in [Metric::Cosine, Metric::Dotproduct, Metric::Euclidean] {
+                let prepared = Prepared::new(metric, &query);
+                let (mut above, mut off) = (0, 0.0_f64);
+                for _ in 0..500 {
+                    let vector = random(&mut rng, dimension, Some(&query));
+                    let code = Layout::of(dimension).encode(&vector);
+                    let (head, rest) = split(&code).unwrap();
+                    let words: Vec<u64> = rest.as_chunks().0.iter().map(|eight| u64::from_le_bytes(*eight)).collect();
+                    let bytes: Vec<i8> = rest.iter().map(|byte| byte.cast_signed()).collect();
+                    let bound = match Layout::of(dimension) {
+                        Layout::Bits { .. } => prepared.bound_bits(head, &words),
+                        Layout::Bytes { .. } => prepared.bound_bytes(head, &bytes),
+                    };
+                    let score = f64::from(score(metric, &query, &vector));
+                    above += usize::from(score > bound);
+                    off = off.max((bound - score).abs() / score);
+                }
+                assert!(above <= 10, "{metric:?}, {dimension}: {above} of 500");
+                assert!(metric == Metric::Euclidean || off < 2.0 * allowed, "{metric:?}, {dimension}: {off}");
             }
         }
     }

@@ -13,43 +13,41 @@ use crate::index::local::segment::Segment;
 use crate::store::local_records::Changed;
 use crate::store::local_records::Clock;
 
-/// How many times as many records pass the cheap estimate as the better one.
-const WIDER: usize = 8;
-
-/// From how many exact scores on a query for more matches gets fewer for each.
-const MANY: usize = 5000;
-
-/// Up to so many records, more of them are scored exactly: codes of near neighbours in one wide cluster differ
-/// little, and small indexes can afford it.
-const FEW: usize = 20_000;
+/// How many times as many records pass the cheap estimate as may be scored.
+const WIDER: usize = 4;
 
 /// How a query narrows down what is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Narrowing {
-    /// How many records are scored exactly for every match that is asked for.
-    pub per_match: usize,
-    /// How many at least.
-    pub least: usize,
-    /// How many at least where the namespace, or all of them, have few records.
-    pub least_of_few: usize,
+    /// Up to so many records, all of them are scored.
+    pub few: usize,
+    /// How many are scored before the first look at what came out.
+    pub first: usize,
+    /// How many are scored at most, beside two for every match that is asked for; when that is not enough, the
+    /// records are looked through again for the second number.
+    pub most: [usize; 2],
 }
 
 impl Default for Narrowing {
     fn default() -> Self {
-        Self { per_match: 10, least: 200, least_of_few: 1000 }
+        Self { few: 1000, first: 100, most: [1000, 20_000] }
     }
 }
 
 impl Narrowing {
-    /// How many records are scored exactly for `top_k` matches of `records`. A filter has no part in it, so
-    /// that it never makes a query read more.
-    #[must_use]
-    pub fn scored(&self, top_k: usize, records: usize) -> usize {
-        let least = if records <= FEW { self.least_of_few } else { self.least };
-        let many = top_k.saturating_mul(self.per_match).max(least);
-        // Of thousands of matches the last are not worth ten times as many vectors.
-        many.min(top_k.saturating_mul(2).saturating_add(MANY))
+    /// How many records are looked for to be scored for `top_k` matches, at first and then.
+    pub fn passes(self, top_k: usize) -> impl Iterator<Item = usize> {
+        self.most.into_iter().map(move |most| top_k.saturating_mul(2).saturating_add(most))
     }
+}
+
+/// A record that is worth to be scored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Its address.
+    pub number: i64,
+    /// What it scores at most, unless chance is against it.
+    pub bound: f64,
 }
 
 /// Codes and facets as of a revision.
@@ -125,46 +123,49 @@ impl Memory {
         }
     }
 
-    /// The addresses of the records that are worth to be scored for `query`, in no order.
+    /// At most `most` records that are worth to be scored for `query`, those with the highest bounds first: who
+    /// scores them in this order may stop at a bound that is below enough scores. All of them where they are few.
     #[must_use]
     pub fn candidates(
         &self,
         namespace: Option<&str>,
         filter: Option<&Filter>,
         (metric, query): (Metric, &[f32]),
-        (narrowing, top_k): (Narrowing, usize),
-    ) -> Vec<i64> {
+        (narrowing, most): (Narrowing, usize),
+    ) -> Vec<Candidate> {
         let segments = (0u32..).zip(&self.segments);
         let segments = segments.filter(|(_, segment)| namespace.is_none_or(|name| segment.namespace == name));
-        let records = segments.clone().map(|(_, segment)| segment.records()).sum();
-        let scored = narrowing.scored(top_k, records);
+        // Of the records, not of those that a filter leaves, which would all be read without need.
+        let records: usize = segments.clone().map(|(_, segment)| segment.records()).sum();
         let selected: Vec<(u32, &Segment, Places)> =
             segments.map(|(at, segment)| (at, segment, segment.select(filter))).collect();
         let count: usize = selected.iter().map(|(_, _, places)| places.count()).sum();
-        if count <= scored {
+        if records <= narrowing.few || count <= narrowing.first {
             let mut all = Vec::with_capacity(count);
             for (_, segment, places) in &selected {
-                segment.all(places, |number| all.push(number));
+                segment.all(places, |number| all.push(Candidate { number, bound: f64::INFINITY }));
             }
             return all;
         }
         let query = Prepared::new(metric, query);
         let two_steps = query.has_two_steps();
-        let mut best = Best::new(if two_steps { scored * WIDER } else { scored });
+        let mut best = Best::new(if two_steps { most.saturating_mul(WIDER) } else { most });
         for (at, segment, places) in &selected {
             segment.scan(&query, places, *at, &mut best);
         }
         let segment = |at: u32| self.segments.get(at as usize);
-        let mut spots = best.spots();
-        if two_steps && spots.len() > scored {
-            let mut best = Best::new(scored);
-            for spot in spots {
+        if two_steps {
+            let quick = best.kept();
+            best = Best::new(most);
+            for (_, spot) in quick {
                 if let Some(segment) = segment(spot.0) {
-                    best.offer(segment.refine(&query, spot.1), spot);
+                    best.offer(segment.bound(&query, spot.1), spot);
                 }
             }
-            spots = best.spots();
         }
-        spots.into_iter().filter_map(|(at, place)| Some(segment(at)?.number(place))).collect()
+        let mut best = best.kept();
+        best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let candidate = |(bound, (at, place))| Some(Candidate { number: segment(at)?.number(place), bound });
+        best.into_iter().filter_map(candidate).collect()
     }
 }

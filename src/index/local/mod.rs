@@ -16,6 +16,7 @@ pub mod segment;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -42,6 +43,7 @@ use crate::index::VectorQuery;
 use crate::index::VectorRecord;
 use crate::index::Written;
 use crate::index::local::code::Layout;
+use crate::index::local::memory::Candidate;
 use crate::index::local::memory::Memory;
 use crate::index::local::memory::Narrowing;
 use crate::json::Json;
@@ -65,6 +67,9 @@ const CHANGES: i64 = 2000;
 const VECTORS: usize = 256;
 /// From how many records on a scan leaves the threads that answer requests.
 const BLOCKING: usize = 2000;
+
+/// A record with its score: id, namespace, address.
+type Scored = (f32, String, String, i64);
 
 /// The embedded index.
 #[derive(Debug)]
@@ -179,16 +184,16 @@ impl LocalIndex {
         let Some(dimension) = self.dimension() else { return Ok(Vec::new()) };
         check(&query.vector, dimension as usize).map_err(rejected)?;
         let query = Arc::new(query);
-        let numbers = self.candidates(query.clone()).await?;
-        let mut scored = Vec::with_capacity(numbers.len());
-        for page in numbers.chunks(VECTORS) {
-            let rows = local_records::candidates(self.db.read(), page).await.map_err(read_failed)?;
-            scored.extend(rows.into_iter().filter(|row| row.vector.len() == query.vector.len() * 4).map(|row| {
-                let score = metric::score(self.metric, &query.vector, &vector::from_bytes(&row.vector));
-                (score, row.vector_id, row.namespace, row.number)
-            }));
+        let mut scored = Vec::new();
+        let mut seen = HashSet::new();
+        for most in self.narrowing.passes(query.top_k) {
+            let mut candidates = self.candidates(query.clone(), most).await?;
+            let all = candidates.len() < most;
+            candidates.retain(|candidate| seen.insert(candidate.number));
+            if self.score(&query, &candidates, &mut scored).await? || all {
+                break;
+            }
         }
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)).then_with(|| a.2.cmp(&b.2)));
         let mut matches = Vec::new();
         let mut scored = scored.into_iter();
         // A record may have gone or changed since memory was asked: then the next one follows.
@@ -208,8 +213,31 @@ impl LocalIndex {
         Ok(matches)
     }
 
-    /// The addresses of the records that are worth to be scored.
-    async fn candidates(&self, query: Arc<VectorQuery>) -> IndexResult<Vec<i64>> {
+    /// Scores candidates in rounds, keeping `scored` in order; says whether it stopped because no record that is
+    /// left is likely to be among the best.
+    async fn score(&self, query: &VectorQuery, from: &[Candidate], scored: &mut Vec<Scored>) -> IndexResult<bool> {
+        let mut left = from;
+        while let Some(next) = left.first() {
+            let last = query.top_k.checked_sub(1).and_then(|last| scored.get(last));
+            if last.is_some_and(|(score, ..)| f64::from(*score) > next.bound) {
+                return Ok(true);
+            }
+            let round = if scored.is_empty() { self.narrowing.first } else { VECTORS };
+            let (page, rest) = left.split_at(round.clamp(1, left.len()));
+            let numbers: Vec<i64> = page.iter().map(|candidate| candidate.number).collect();
+            let rows = local_records::candidates(self.db.read(), &numbers).await.map_err(read_failed)?;
+            scored.extend(rows.into_iter().filter(|row| row.vector.len() == query.vector.len() * 4).map(|row| {
+                let score = metric::score(self.metric, &query.vector, &vector::from_bytes(&row.vector));
+                (score, row.vector_id, row.namespace, row.number)
+            }));
+            scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)).then_with(|| a.2.cmp(&b.2)));
+            left = rest;
+        }
+        Ok(false)
+    }
+
+    /// The records that are worth to be scored, in their order.
+    async fn candidates(&self, query: Arc<VectorQuery>, most: usize) -> IndexResult<Vec<Candidate>> {
         let (memory, metric, narrowing) = (self.memory.clone(), self.metric, self.narrowing);
         let find = move || {
             let memory = memory.read().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +245,7 @@ impl LocalIndex {
                 query.namespace.as_deref(),
                 query.filter.as_ref(),
                 (metric, &query.vector),
-                (narrowing, query.top_k),
+                (narrowing, most),
             )
         };
         if self.read(Memory::records) < BLOCKING {
@@ -358,6 +386,10 @@ impl VectorIndex for LocalIndex {
     /// A write is visible once it is acknowledged: there are no such numbers.
     fn visible_lsn<'a>(&'a self, _namespace: &'a str) -> BoxFuture<'a, IndexResult<Option<i64>>> {
         async { Ok(None) }.boxed()
+    }
+
+    fn warm(&self) -> BoxFuture<'_, IndexResult<()>> {
+        async { self.refresh().await.map_err(read_failed) }.boxed()
     }
 
     fn maintain(&self) -> BoxFuture<'_, IndexResult<u64>> {

@@ -146,7 +146,7 @@ impl Segment {
         places.each(|place| visit(self.number(place)));
     }
 
-    /// Offers these places to `best`, by the cheap estimate.
+    /// Offers these places to `best`: by the cheap estimate, or by the bound where there is only one step.
     pub fn scan(&self, query: &Prepared, places: &Places, segment: u32, best: &mut Best) {
         match &self.directions {
             Directions::Bits { words, all } => match places {
@@ -162,18 +162,18 @@ impl Segment {
             },
             Directions::Bytes { dimension, all } => places.each(|place| {
                 let (head, code) = (self.heads[place as usize], part(all, place, *dimension));
-                best.offer(query.bytes(head, code), (segment, place));
+                best.offer(query.bound_bytes(head, code), (segment, place));
             }),
         }
     }
 
-    /// The better estimate of one place.
+    /// What the record of one place scores at most.
     #[must_use]
-    pub fn refine(&self, query: &Prepared, place: u32) -> f64 {
+    pub fn bound(&self, query: &Prepared, place: u32) -> f64 {
         let head = self.heads[place as usize];
         match &self.directions {
-            Directions::Bits { words, all } => query.refined_bits(head, part(all, place, *words)),
-            Directions::Bytes { dimension, all } => query.bytes(head, part(all, place, *dimension)),
+            Directions::Bits { words, all } => query.bound_bits(head, part(all, place, *words)),
+            Directions::Bytes { dimension, all } => query.bound_bytes(head, part(all, place, *dimension)),
         }
     }
 }
