@@ -33,6 +33,8 @@ use crate::store::writer::Writer;
 
 /// The oldest SQLite without the bug that corrupts a WAL database when a checkpoint races with a reset.
 const LEAST_SQLITE: i32 = 3_051_003;
+/// What a write-ahead log that once was larger is cut to when it begins anew.
+const WAL_BYTES: &str = "67108864";
 /// How long a migration lease is good for without being renewed.
 const LEASE_MS: i64 = 60_000;
 
@@ -159,6 +161,7 @@ async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnect
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
+        .pragma("journal_size_limit", WAL_BYTES)
         .statement_cache_capacity(256);
     let options = if config.echo { options } else { options.disable_statement_logging() };
     let pool = |size: u32| {

@@ -38,6 +38,9 @@ use crate::store::log::Change;
 const GROUP: usize = 64;
 /// How many closures may wait for the writer.
 const QUEUE: usize = 1024;
+/// So long after a write, what is in the write-ahead log goes into the file. Under load SQLite does that
+/// sooner by itself: at each commit that leaves a thousand pages (4 MB) or more in the log.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);
 /// How often a transaction is tried.
 const TRIES: u32 = 8;
 
@@ -145,7 +148,21 @@ fn closing() -> Error {
 
 async fn serve(conn: DatabaseConnection, mut jobs: mpsc::Receiver<Job>) {
     let mut line = Line { conn, held: None };
-    while let Some(first) = jobs.recv().await {
+    let mut checkpoint_at = None;
+    loop {
+        let next = match checkpoint_at {
+            None => jobs.recv().await,
+            Some(at) => {
+                if let Ok(next) = tokio::time::timeout_at(at, jobs.recv()).await {
+                    next
+                } else {
+                    line.checkpoint().await;
+                    checkpoint_at = None;
+                    continue;
+                }
+            }
+        };
+        let Some(first) = next else { break };
         let mut group = vec![first];
         while group.len() < GROUP {
             match jobs.try_recv() {
@@ -153,6 +170,7 @@ async fn serve(conn: DatabaseConnection, mut jobs: mpsc::Receiver<Job>) {
                 Err(_) => break,
             }
         }
+        checkpoint_at.get_or_insert_with(|| tokio::time::Instant::now() + CHECKPOINT_AFTER);
         commit_group(&mut line, group).await;
     }
     drop(line.held);
@@ -191,6 +209,14 @@ impl Line {
                 }
             }
             tried += 1;
+        }
+    }
+
+    /// Moves the write-ahead log into the file as far as readers allow, and waits for none of them.
+    async fn checkpoint(&self) {
+        let Some(line) = &self.held else { return };
+        if let Err(error) = line.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
+            tracing::warn!(%error, "the write-ahead log waits for the next checkpoint");
         }
     }
 }

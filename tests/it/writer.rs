@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use corpusd::entity::document;
 use corpusd::error::Code;
@@ -276,4 +277,32 @@ async fn an_id_taken_meanwhile_by_another_kind_is_found_before_the_commit() {
     assert!(made.is_ok(), "{made:?}");
     assert_eq!(code(claimed), Code::Conflict);
     assert_eq!(ids(test.cx()).await, ["d"]);
+}
+
+#[tokio::test]
+async fn a_quiet_sqlite_database_moves_its_log_into_the_file() {
+    let test = TestApp::new().await;
+    if postgres(&test) {
+        return;
+    }
+    let path = test.cx().config().database.url.trim_start_matches("sqlite:").to_owned();
+    let size = |path: &str| std::fs::metadata(path).expect("the file").len();
+    let before = size(&path);
+    // Less than the thousand pages after which SQLite acts by itself.
+    let title = "x".repeat(200_000);
+    let write = test.cx().db().write(move |tx| {
+        let title = title.clone();
+        Box::pin(async move { Ok(store::documents::insert(tx, &row(tx, "a", title)).await?) })
+    });
+    write.await.expect("the write");
+    assert!(size(&path) < before + 200_000, "it is in the log only");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    while size(&path) < before + 200_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ids(test.cx()).await, ["a"]);
+    test.app.close().await;
+    assert!(!std::fs::exists(format!("{path}-wal")).expect("the folder"), "closing leaves no log");
 }
