@@ -92,12 +92,13 @@ async fn take(tx: &Tx, count: usize, dimension: i32) -> Result<Option<i64>, DbEr
 }
 
 /// Writes records with vectors of `dimension` into a namespace, replacing those with their ids; no id may
-/// stand twice among them. Says `false`, and writes nothing, where the index holds another dimension.
+/// stand twice among them. Gives the revision; writes nothing, and gives none, where the index holds another
+/// dimension.
 ///
 /// # Errors
 /// What the database says.
-pub async fn upsert(tx: &Tx, namespace: &str, dimension: i32, records: &[NewRecord]) -> Result<bool, DbErr> {
-    let Some(rev) = take(tx, records.len(), dimension).await? else { return Ok(false) };
+pub async fn upsert(tx: &Tx, namespace: &str, dimension: i32, records: &[NewRecord]) -> Result<Option<i64>, DbErr> {
+    let Some(rev) = take(tx, records.len(), dimension).await? else { return Ok(None) };
     let mut number = rev - i64::try_from(records.len()).unwrap_or(i64::MAX);
     for page in records.chunks(PAGE) {
         let mut sql = Sql::new(tx);
@@ -129,15 +130,34 @@ pub async fn upsert(tx: &Tx, namespace: &str, dimension: i32, records: &[NewReco
         sql.push(" ON CONFLICT (number) DO UPDATE SET metadata = excluded.metadata, vector = excluded.vector");
         sql.run(tx).await?;
     }
-    Ok(true)
+    Ok(Some(rev))
 }
 
-/// Deletes records, leaving tombstones; gives how many there were. An index left without records forgets
-/// its dimension.
+/// Deletes all records, leaving tombstones, when they have another dimension than `dimension`; says whether.
 ///
 /// # Errors
 /// What the database says.
-pub async fn delete(tx: &Tx, namespace: &str, ids: &[String]) -> Result<u64, DbErr> {
+pub async fn clear_other(tx: &Tx, dimension: i32) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE local_clock SET rev = rev + 1, dimension = NULL WHERE id = 1 AND dimension <> ").bind(dimension);
+    sql.push(" RETURNING rev");
+    let Some(row) = sql.one(tx).await? else { return Ok(false) };
+    let rev: i64 = row.try_get_by_index(0)?;
+    let mut sql = Sql::new(tx);
+    sql.push("DELETE FROM local_contents");
+    sql.run(tx).await?;
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE local_records SET deleted = TRUE, code = NULL, facets = NULL, rev = ").bind(rev);
+    sql.push(", changed_at = ").bind(tx.now_ms()).push(" WHERE NOT deleted");
+    sql.run(tx).await?;
+    Ok(true)
+}
+
+/// Deletes records, leaving tombstones; gives the revision. An index left without records forgets its dimension.
+///
+/// # Errors
+/// What the database says.
+pub async fn delete(tx: &Tx, namespace: &str, ids: &[String]) -> Result<i64, DbErr> {
     let mut sql = Sql::new(tx);
     sql.push("UPDATE local_clock SET rev = rev + 1 WHERE id = 1 RETURNING rev");
     let row = sql.one(tx).await?.ok_or_else(|| DbErr::RecordNotFound("local_clock".to_owned()))?;
@@ -150,11 +170,11 @@ pub async fn delete(tx: &Tx, namespace: &str, ids: &[String]) -> Result<u64, DbE
     sql.push("UPDATE local_records SET deleted = TRUE, code = NULL, facets = NULL, rev = ").bind(rev);
     sql.push(", changed_at = ").bind(tx.now_ms());
     sql.push(" WHERE NOT deleted AND namespace = ").bind(namespace).push(" AND ").is_any("vector_id", ids);
-    let gone = sql.run(tx).await?;
+    sql.run(tx).await?;
     let mut sql = Sql::new(tx);
     sql.push("UPDATE local_clock SET dimension = NULL WHERE id = 1 AND NOT EXISTS (SELECT 1 FROM local_records WHERE NOT deleted)");
     sql.run(tx).await?;
-    Ok(gone)
+    Ok(rev)
 }
 
 /// Removes tombstones that were made before `before_ms`; gives how many.

@@ -115,14 +115,14 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
     Ok(())
 }
 
-/// Keeps the dimension that the first accepted vector had.
+/// Keeps the dimension that the first accepted vector of an empty index had.
 ///
 /// # Errors
 /// What the database says.
 pub async fn learn_dimension(tx: &Tx, id: i64, dimension: i32) -> Result<(), DbErr> {
     let mut sql = Sql::new(tx);
     sql.push("UPDATE sync_targets SET dimension = ").bind(dimension);
-    sql.push(" WHERE dimension IS NULL AND id = ").bind(id);
+    sql.push(" WHERE id = ").bind(id);
     sql.run(tx).await?;
     Ok(())
 }

@@ -214,11 +214,14 @@ impl Engine {
         let chars = i64::try_from(limits.metadata_bytes).unwrap_or(i64::MAX);
         let truths = claims::read(self.cx().read(), &claim.ticket, &ids, chars).await?;
         let known = look.dimension.and_then(|dimension| u32::try_from(dimension).ok());
+        // The embedded index knows best: one that was emptied takes any dimension again.
+        let own = self.cx().config().index.dimension.or_else(|| self.cx().index().dimension());
+        let dimension = own.or(if self.cx().index().kind() == "local" { None } else { known });
         let facts = Facts {
             namespace: &claim.ticket.namespace,
             claimed_at: claim.at,
             generation: claim.generation,
-            rules: Rules { corpus: &corpus, limits, dimension: known.or_else(|| self.cx().index().dimension()) },
+            rules: Rules { corpus: &corpus, limits, dimension },
             others_succeed: state.accepted_at.is_some_and(|at| self.now() - at <= LATELY_MS),
         };
         let (mut flight, effects) = Flight::begin(page, truths, facts, self.now(), &mut state.rng);

@@ -97,6 +97,40 @@ async fn the_dimension_is_learned_and_forgotten_with_the_last_record() {
 }
 
 #[tokio::test]
+async fn an_index_that_gets_another_dimension_by_configuration_starts_empty() {
+    let app = TestApp::new().await;
+    let index = app.cx().index().clone();
+    index.upsert("n", vec![record("a", &[1.0, 0.0], "{}")]).await.expect("written");
+    let config = |dimension| IndexConfig { dimension: Some(dimension), ..IndexConfig::default() };
+    let same = LocalIndex::open(&config(2), app.cx().db()).await.expect("opened");
+    assert_eq!(same.stats().await.expect("stats").namespaces, [("n".to_owned(), 1)]);
+    let other = LocalIndex::open(&config(3), app.cx().db()).await.expect("opened");
+    assert_eq!(other.stats().await.expect("stats").namespaces, []);
+    other.upsert("n", vec![record("b", &[1.0, 2.0, 3.0], "{}")]).await.expect("written");
+    assert_eq!(ids(&find(&other, query(&[1.0, 2.0, 3.0], 3)).await), ["b"]);
+}
+
+#[tokio::test]
+async fn an_index_that_was_emptied_takes_any_dimension_and_its_writes_are_seen() {
+    let test = TestApp::with(|config| config.index.auto_export = true).await;
+    for (id, vector) in [("two", vec![1.0, 2.0]), ("three", vec![1.0, 2.0, 3.0])] {
+        let input = serde_json::json!({ "id": id, "title": "T", "chunks": [{ "text": "x", "embeddings": [{ "vector": vector }] }] });
+        let made = "mutation($input: CreateDocumentInput!) { createDocument(input: $input) { document { id } } }";
+        assert!(test.graphql(made, serde_json::json!({ "input": input })).await["errors"].is_null());
+        test.sync_until_idle().await;
+        let sync = test
+            .graphql("query($id: ID!) { document(id: $id) { sync { state } } }", serde_json::json!({ "id": id }))
+            .await;
+        assert_eq!(sync["data"]["document"]["sync"]["state"], "SYNCED", "{id}");
+        let gone = "mutation($id: ID!) { deleteDocument(input: { id: $id, mode: HARD }) { id } }";
+        assert!(test.graphql(gone, serde_json::json!({ "id": id })).await["errors"].is_null());
+        test.sync_until_idle().await;
+    }
+    let lsn = test.cx().index().delete("default", &[]).await.expect("deleted").lsn;
+    assert_eq!(test.cx().index().visible_lsn("default").await.expect("a number"), lsn);
+}
+
+#[tokio::test]
 async fn the_engine_has_old_tombstones_removed() {
     let app = TestApp::new().await;
     let index = app.cx().index().clone();

@@ -103,6 +103,14 @@ impl LocalIndex {
         };
         let clock = local_records::clock(db.read()).await?;
         index.learn(clock.dimension);
+        let configured = config.dimension.and_then(|dimension| i32::try_from(dimension).ok());
+        if let (Some(wanted), Some(stored)) = (configured, clock.dimension)
+            && wanted != stored
+        {
+            tracing::warn!(wanted, stored, "the local index has another dimension now: its records are removed");
+            let cleared = db.write(move |tx| async move { Ok(local_records::clear_other(tx, wanted).await?) }.boxed());
+            cleared.await.map_err(|error| DbErr::Custom(format!("{error:?}")))?;
+        }
         Ok(index)
     }
 
@@ -134,15 +142,26 @@ impl LocalIndex {
             let (rows, namespace) = (rows.clone(), namespace.clone());
             async move { Ok(local_records::upsert(tx, &namespace, stored, &rows).await?) }.boxed()
         });
-        if written.await.map_err(|error| failed(&error))?.value {
+        if let Some(rev) = written.await.map_err(|error| failed(&error))?.value {
             self.learn(Some(stored));
-            Ok(Written::default())
+            Ok(Written { lsn: Some(rev) })
         } else {
             let known = local_records::clock(self.db.read()).await.map_err(read_failed)?.dimension;
             self.learn(known);
             let known = known.unwrap_or_default();
             Err(rejected(format!("the vectors have {dimension} numbers, those of the index have {known}")))
         }
+    }
+
+    async fn remove(&self, namespace: String, ids: Arc<Vec<String>>) -> IndexResult<Written> {
+        let written = self.db.write(move |tx| {
+            let (namespace, ids) = (namespace.clone(), ids.clone());
+            async move { Ok(local_records::delete(tx, &namespace, &ids).await?) }.boxed()
+        });
+        let rev = written.await.map_err(|error| failed(&error))?.value;
+        // Who removes the last record makes room for another dimension.
+        self.learn(local_records::clock(self.db.read()).await.map_err(read_failed)?.dimension);
+        Ok(Written { lsn: Some(rev) })
     }
 
     /// Brings memory up to what is committed now.
@@ -331,12 +350,7 @@ impl VectorIndex for LocalIndex {
     }
 
     fn delete<'a>(&'a self, namespace: &'a str, ids: &'a [String]) -> BoxFuture<'a, IndexResult<Written>> {
-        let (namespace, ids) = (namespace.to_owned(), Arc::new(ids.to_vec()));
-        let written = self.db.write(move |tx| {
-            let (namespace, ids) = (namespace.clone(), ids.clone());
-            async move { Ok(local_records::delete(tx, &namespace, &ids).await?) }.boxed()
-        });
-        written.map(|outcome| outcome.map(|_| Written::default()).map_err(|error| failed(&error))).boxed()
+        self.remove(namespace.to_owned(), Arc::new(ids.to_vec())).boxed()
     }
 
     fn query(&self, query: VectorQuery) -> BoxFuture<'_, IndexResult<Vec<Match>>> {
@@ -385,7 +399,9 @@ impl VectorIndex for LocalIndex {
 
     /// A write is visible once it is acknowledged: there are no such numbers.
     fn visible_lsn<'a>(&'a self, _namespace: &'a str) -> BoxFuture<'a, IndexResult<Option<i64>>> {
-        async { Ok(None) }.boxed()
+        // Every query looks at the clock first, so it sees whatever is committed.
+        let read = async move { local_records::clock(self.db.read()).await.map_err(read_failed) };
+        async move { Ok(Some(read.await?.rev)) }.boxed()
     }
 
     fn warm(&self) -> BoxFuture<'_, IndexResult<()>> {
