@@ -295,6 +295,8 @@ pub enum Code {
     Conflict,
     /// Over a size limit.
     PayloadTooLarge,
+    /// A question whose answer would be too large.
+    CostExceeded,
     /// Not now.
     Unavailable,
     /// No such method on this path.
@@ -331,6 +333,7 @@ impl Code {
             Self::NotFound => ("NOT_FOUND", 404, "Not found"),
             Self::Conflict => ("CONFLICT", 409, "Conflict"),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", 413, "Payload too large"),
+            Self::CostExceeded => ("COST_EXCEEDED", 422, "Too costly"),
             Self::Unavailable => ("UNAVAILABLE", 503, "Unavailable"),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
             Self::NotAcceptable => ("NOT_ACCEPTABLE", 406, "Not acceptable"),

@@ -139,6 +139,15 @@ impl Filter {
         }
     }
 
+    /// How many conditions it has, empty branches included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::All(filters) | Self::Any(filters) => filters.iter().map(Self::size).sum::<usize>().max(1),
+            Self::Field { .. } => 1,
+        }
+    }
+
     /// Whether it looks at the field `name`.
     #[must_use]
     pub fn mentions(&self, name: &str) -> bool {

@@ -7,7 +7,9 @@ use futures_util::Stream;
 use futures_util::StreamExt as _;
 
 use crate::app::App;
+use crate::error::Code;
 use crate::graphql::Schema;
+use crate::graphql::cost;
 use crate::graphql::error;
 use crate::graphql::guard;
 use crate::graphql::schema;
@@ -45,12 +47,16 @@ impl Edge {
     /// Parses the document and refuses one that costs too much to look at.
     ///
     /// # Errors
-    /// `GRAPHQL_PARSE_FAILED` or `GRAPHQL_VALIDATION_FAILED`.
+    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED` or `COST_EXCEEDED`.
     pub fn prepare(&self, mut request: Request) -> Result<Request, ServerError> {
         guard::text(&request.query).map_err(|sentence| coded(ServerError::new(sentence, None), error::PARSE_FAILED))?;
+        let variables = std::mem::take(&mut request.variables);
         let document = request.parsed_query().map_err(|cause| coded(cause, error::PARSE_FAILED))?;
         guard::document(document)
             .map_err(|sentence| coded(ServerError::new(sentence, None), error::VALIDATION_FAILED))?;
+        cost::document(document, &variables, self.cx().config().limits.graphql_page)
+            .map_err(|sentence| coded(ServerError::new(sentence, None), Code::CostExceeded.row().name))?;
+        request.variables = variables;
         Ok(request)
     }
 

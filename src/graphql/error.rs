@@ -38,7 +38,10 @@ fn dress_one(error: &mut ServerError, query: &str) {
             refused_value(&error.message)
         } else {
             let place = error.locations.first();
-            place.and_then(|place| argument_at(query, *place)).map(|field| (field, error.message.clone()))
+            match metadata_of(&error.message) {
+                Some(told) => Some(told),
+                None => place.and_then(|place| argument_at(query, *place)).map(|field| (field, error.message.clone())),
+            }
         };
         if input.is_none() && error.path.is_empty() {
             extensions.set("code", VALIDATION_FAILED);
@@ -84,6 +87,19 @@ fn refused_value(message: &str) -> Option<(String, String)> {
         return None;
     }
     Some((path.to_owned(), reason.to_owned()))
+}
+
+/// The metadata of a filter and the reason, when `message` is async-graphql's about a literal it could not read there.
+fn metadata_of(message: &str) -> Option<(String, String)> {
+    let (why, within) = message.strip_prefix("Failed to parse \"JSON\": ")?.split_once(" (occurred while parsing ")?;
+    let field = if within.contains("\"SearchFilter\"") {
+        "input.filter.metadata"
+    } else if within.contains("\"DocumentFilter\"") {
+        "filter.metadata"
+    } else {
+        return None;
+    };
+    Some((field.to_owned(), why.to_owned()))
 }
 
 /// What a value of the type must be.

@@ -22,6 +22,47 @@ use crate::store::graph::documents;
 
 /// How deep `and`, `or` and `not` may nest.
 const MAX_DEPTH: usize = 16;
+/// How many conditions a filter may have, those on metadata and empty branches included.
+const MAX_CONDITIONS: usize = 256;
+/// How many values all lists of a filter may have together.
+const MAX_VALUES: usize = 1000;
+
+/// What of a filter was seen so far.
+#[derive(Default)]
+struct Size {
+    conditions: usize,
+    values: usize,
+}
+
+impl Size {
+    fn conditions(&mut self, more: usize) -> Result<()> {
+        self.conditions += more;
+        if self.conditions > MAX_CONDITIONS {
+            return Err(Error::invalid_value("filter", format!("must not have more than {MAX_CONDITIONS} conditions")));
+        }
+        Ok(())
+    }
+
+    fn texts(&mut self, texts: &[Text]) -> Result<()> {
+        let lengths = texts.iter().map(|text| match text {
+            Text::In(values) => values.len(),
+            Text::Is(_) | Text::Contains(_) | Text::StartsWith(_) => 0,
+        });
+        self.values(lengths.sum())?;
+        self.conditions(texts.len())
+    }
+
+    fn values(&mut self, more: usize) -> Result<()> {
+        self.values += more;
+        if self.values > MAX_VALUES {
+            return Err(Error::invalid_value(
+                "filter",
+                format!("the lists of a filter must not have more than {MAX_VALUES} values"),
+            ));
+        }
+        Ok(())
+    }
+}
 
 /// A condition on a text; everything that is given must hold.
 #[derive(Debug, Clone, Default, InputObject)]
@@ -124,11 +165,18 @@ impl ChunkFilter {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn condition(self) -> Result<filter::ChunkFilter> {
-        Ok(filter::ChunkFilter {
+        self.sized(&mut Size::default())
+    }
+
+    fn sized(self, size: &mut Size) -> Result<filter::ChunkFilter> {
+        let made = filter::ChunkFilter {
             text: self.text.map(|text| text.conditions("text")).transpose()?.unwrap_or_default(),
             chunk_index: self.chunk_index.map(IntFilter::conditions).unwrap_or_default(),
             deleted: self.deleted.map(Into::into).unwrap_or_default(),
-        })
+        };
+        size.texts(&made.text)?;
+        size.conditions(made.chunk_index.len() + 1)?;
+        Ok(made)
     }
 }
 
@@ -171,11 +219,11 @@ impl DocumentFilter {
     /// [`Error::Invalid`].
     pub fn condition(mut self) -> Result<filter::DocumentFilter> {
         let deleted = self.deleted.take().map(Into::into).unwrap_or_default();
-        Ok(filter::DocumentFilter { conditions: self.nested(0)?, deleted })
+        Ok(filter::DocumentFilter { conditions: self.nested(0, &mut Size::default())?, deleted })
     }
 
     /// The conditions, all of which must hold.
-    fn nested(self, depth: usize) -> Result<Vec<filter::Document>> {
+    fn nested(self, depth: usize, size: &mut Size) -> Result<Vec<filter::Document>> {
         use filter::Document;
 
         let Self {
@@ -202,7 +250,9 @@ impl DocumentFilter {
         let mut all = Vec::new();
         let mut texts = |field: &str, given: Option<StringFilter>, make: fn(Text) -> Document| -> Result<()> {
             if let Some(given) = given {
-                all.extend(given.conditions(field)?.into_iter().map(make));
+                let conditions = given.conditions(field)?;
+                size.texts(&conditions)?;
+                all.extend(conditions.into_iter().map(make));
             }
             Ok(())
         };
@@ -210,19 +260,26 @@ impl DocumentFilter {
         texts("namespace", namespace, Document::Namespace)?;
         texts("title", title, Document::Title)?;
         texts("source", source, Document::Source)?;
+        size.conditions(usize::from(created_at.is_some()) + usize::from(updated_at.is_some()))?;
         all.extend(created_at.into_iter().flat_map(DateTimeFilter::conditions).map(Document::CreatedAt));
         all.extend(updated_at.into_iter().flat_map(DateTimeFilter::conditions).map(Document::UpdatedAt));
         if let Some(metadata) = metadata {
-            all.push(Document::Metadata(Filter::parse(&["metadata"], &metadata.given())?));
+            let metadata = Filter::parse(&["metadata"], &metadata.given())?;
+            size.conditions(metadata.size())?;
+            all.push(Document::Metadata(metadata));
         }
         if let Some(chunk) = any_chunk {
-            all.push(Document::AnyChunk(chunk.condition()?));
+            all.push(Document::AnyChunk(chunk.sized(size)?));
         }
         if let Some(states) = sync {
+            size.values(states.len())?;
+            size.conditions(1)?;
             all.push(Document::Sync(states.into_iter().map(Into::into).collect()));
         }
-        let each = |list: Vec<Self>| {
-            list.into_iter().map(|one| one.nested(depth + 1).map(Document::All)).collect::<Result<Vec<_>>>()
+        let empty = all.is_empty() && [&and, &or].iter().all(|list| list.as_ref().is_none_or(Vec::is_empty));
+        size.conditions(usize::from(empty && not.is_none() && depth > 0))?;
+        let mut each = |list: Vec<Self>| {
+            list.into_iter().map(|one| one.nested(depth + 1, size).map(Document::All)).collect::<Result<Vec<_>>>()
         };
         if let Some(and) = and {
             all.extend(each(and)?);
@@ -231,7 +288,7 @@ impl DocumentFilter {
             all.push(Document::Any(each(or)?));
         }
         if let Some(not) = not {
-            all.push(Document::Not(Box::new(Document::All(not.nested(depth + 1)?))));
+            all.push(Document::Not(Box::new(Document::All(not.nested(depth + 1, size)?))));
         }
         Ok(all)
     }

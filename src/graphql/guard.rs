@@ -12,6 +12,7 @@ use async_graphql::Positioned;
 use async_graphql::parser::types::Directive;
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::parser::types::FragmentDefinition;
+use async_graphql::parser::types::OperationType;
 use async_graphql::parser::types::Selection;
 use async_graphql::parser::types::SelectionSet;
 
@@ -91,7 +92,8 @@ fn after_block(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Refuses a document that unfolds to too much, or whose fragments go round in circles.
+/// Refuses a document that unfolds to too much, whose fragments go round in circles, or that subscribes to several
+/// things at once.
 ///
 /// # Errors
 /// A sentence.
@@ -115,6 +117,12 @@ pub fn document(document: &ExecutableDocument) -> Result<(), String> {
     }
     if total > MAX_UNFOLDED {
         return Err(format!("The document unfolds to more than {MAX_UNFOLDED} selections and arguments"));
+    }
+    let subscriptions = document.operations.iter().filter(|(_, one)| one.node.ty == OperationType::Subscription);
+    for (_, subscription) in subscriptions {
+        if walk.root_fields(&subscription.node.selection_set.node) > 1 {
+            return Err("A subscription must have exactly one root field".to_owned());
+        }
     }
     Ok(())
 }
@@ -148,6 +156,19 @@ impl<'a> Walk<'a> {
         cost.size = cost.size.saturating_add(directives);
         self.known.insert(name, Some(cost));
         Ok(cost)
+    }
+
+    /// How many fields a set has once fragments are unfolded; the document is known to be small.
+    fn root_fields(&self, set: &SelectionSet) -> usize {
+        let counts = set.items.iter().map(|selection| match &selection.node {
+            Selection::Field(_) => 1,
+            Selection::InlineFragment(inline) => self.root_fields(&inline.node.selection_set.node),
+            Selection::FragmentSpread(spread) => self
+                .fragments
+                .get(&spread.node.fragment_name.node)
+                .map_or(0, |fragment| self.root_fields(&fragment.node.selection_set.node)),
+        });
+        counts.sum()
     }
 
     fn directives(&self, directives: &[Positioned<Directive>]) -> Result<u64, String> {

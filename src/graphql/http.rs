@@ -63,7 +63,7 @@ impl Refusal {
     /// The status: what cannot be read is 400 here, where REST says 422.
     fn status(&self) -> StatusCode {
         match self.code {
-            Code::BadUserInput => StatusCode::BAD_REQUEST,
+            Code::BadUserInput | Code::CostExceeded => StatusCode::BAD_REQUEST,
             other @ (Code::BadCursor
             | Code::CursorExpired
             | Code::NotFound

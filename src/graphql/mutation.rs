@@ -64,7 +64,10 @@ fn patch<T, U>(value: MaybeUndefined<T>, convert: impl FnOnce(T) -> U) -> Patch<
 }
 
 /// The outcome of a command, its broken rules named as the caller of `input` wrote them.
-fn of_input<T>(outcome: Result<T>) -> Result<T> {
+///
+/// # Errors
+/// Those of the command.
+pub fn of_input<T>(outcome: Result<T>) -> Result<T> {
     outcome.map_err(|error| match error {
         Error::Invalid(mut fields) => {
             for field in &mut fields {
@@ -77,10 +80,11 @@ fn of_input<T>(outcome: Result<T>) -> Result<T> {
             }
             Error::Invalid(fields)
         }
+        // The sentence begins with the place.
+        Error::Conflict { detail } => Error::Conflict { detail: detail.replace("vector_id:", "vectorId:") },
         other @ (Error::NotFound { .. }
         | Error::BadCursor { .. }
         | Error::CursorExpired
-        | Error::Conflict { .. }
         | Error::TooLarge { .. }
         | Error::Unavailable { .. }
         | Error::Timeout

@@ -11,6 +11,7 @@ use crate::graphql::embedding::Embedding;
 use crate::graphql::filters;
 use crate::graphql::filters::OrderDirection;
 use crate::graphql::level::Level;
+use crate::graphql::mutation::of_input;
 use crate::graphql::node;
 use crate::graphql::node::Node;
 use crate::graphql::overview::Activity;
@@ -154,7 +155,8 @@ impl Query {
         #[graphql(desc = "The question.")] input: SearchInput,
     ) -> Result<SearchResult> {
         let cx = cx(ctx);
-        Ok(SearchResult::new(cx, service::search::search(cx, input.request()?).await?))
+        let request = of_input(input.request())?;
+        Ok(SearchResult::new(cx, of_input(service::search::search(cx, request).await)?))
     }
 
     /// Totals of the corpus and its coverage.

@@ -21,6 +21,7 @@ use crate::service::jobs::JobOutcome;
 use crate::service::jobs::JobState;
 use crate::service::jobs::Scope;
 use crate::service::rules;
+use crate::service::search;
 use crate::store;
 
 /// Matches of one search at most.
@@ -117,7 +118,7 @@ pub async fn index_stats(cx: &Ctx) -> Result<IndexStats> {
 /// The best matches of `vector` in the configured namespace, best first, whose rows are live.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a vector of another dimension than the index has;
+/// [`Error::Invalid`] for a vector of another dimension than the index has, or one that it cannot compare;
 /// [`Error::Unavailable`] when the index does not answer.
 pub async fn search(cx: &Ctx, vector: Vec<f32>, top_k: usize) -> Result<Vec<Match>> {
     match cx.index().dimension() {
@@ -136,7 +137,7 @@ pub async fn search(cx: &Ctx, vector: Vec<f32>, top_k: usize) -> Result<Vec<Matc
     loop {
         let query =
             VectorQuery { namespace: Some(namespace.clone()), vector: vector.clone(), top_k: ask, filter: None };
-        let mut matches = cx.index().query(query).await.map_err(unavailable)?;
+        let mut matches = cx.index().query(query).await.map_err(search::refused)?;
         let all = matches.len() < ask || ask == MOST_MATCHES;
         let ids: Vec<&str> = matches.iter().map(|found| found.id.as_str()).collect();
         let live: HashSet<String> = store::embeddings::live_records(cx.read(), &namespace, &ids).await?;

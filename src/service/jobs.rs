@@ -58,10 +58,14 @@ pub struct JobOutcome {
 /// Starts a job, or gives the running one of the same scope. True when it was started.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the document is not live, or none of the embeddings is.
+/// [`Error::NotFound`] when the document is not live, or none of the embeddings is; [`Error::Invalid`] for more
+/// embeddings than one batch may have.
 pub async fn start(cx: &Ctx, scope: Scope) -> Result<(Model, bool)> {
     if let Scope::Document(document) = &scope {
         rules::known(document, "Document")?;
+    }
+    if let Scope::Embeddings(ids) = &scope {
+        rules::batch(ids.len(), &cx.config().limits).map_err(|rule| Error::invalid("embedding_ids", rule))?;
     }
     let scope = Arc::new(scope);
     let (id, target) = (cx.db().clock().new_id(), cx.target_id());
@@ -307,6 +311,7 @@ fn unavailable(detail: String, job: &Model) -> Error {
 /// # Errors
 /// [`Error::Invalid`] for an id no index takes; as [`wait`].
 pub async fn delete_vectors(cx: &Ctx, vector_ids: Vec<String>) -> Result<u64> {
+    rules::batch(vector_ids.len(), &cx.config().limits).map_err(|rule| Error::invalid("vector_ids", rule))?;
     let mut ids = vector_ids;
     let mut check = rules::Check::default();
     for id in &ids {

@@ -39,7 +39,7 @@ use crate::store::sql::fold;
 /// Hits, when nothing is said.
 pub const DEFAULT_FIRST: i64 = 10;
 /// Hits at most.
-const MAX_FIRST: i64 = 100;
+pub const MAX_FIRST: i64 = 100;
 /// Milliseconds to wait, when nothing is said.
 pub const DEFAULT_WAIT_MS: i64 = 5000;
 /// Milliseconds to wait at most.
@@ -161,7 +161,7 @@ struct Checked {
 pub async fn search(cx: &Ctx, request: SearchRequest) -> Result<SearchOutcome> {
     let began = Instant::now();
     let search = checked(cx, request)?;
-    let stale = if search.vector.is_some() { wait(cx, &search).await? } else { false };
+    let stale = wait(cx, &search).await?;
     let hits = match (&search.words, &search.vector) {
         (Some(words), None) => text(cx, &search, words).await?,
         (None, Some(vector)) => near(cx, &search, vector).await?,
@@ -263,8 +263,12 @@ fn not_zero(vector: &[f32]) -> Result<(), Rule> {
     }
 }
 
-/// Waits for the revision that was asked for; tells whether the index lags behind what is acknowledged now.
+/// Waits for the revision that was asked for, whatever is compared. True when it is not there in time, or when
+/// vectors are compared and the index lags behind what is acknowledged now.
 async fn wait(cx: &Ctx, search: &Checked) -> Result<bool> {
+    if search.vector.is_none() && search.wait_for.is_none() {
+        return Ok(false);
+    }
     let until = tokio::time::Instant::now() + search.wait;
     let current = store::log::revision(cx.read()).await?;
     let needed = search.wait_for.unwrap_or(0);
@@ -273,7 +277,7 @@ async fn wait(cx: &Ctx, search: &Checked) -> Result<bool> {
         let through = slots::synced_through(cx.read(), cx.target_id()).await?.revision;
         let there = through >= needed;
         if there || tokio::time::Instant::now() >= until {
-            return Ok(!there || through < current);
+            return Ok(!there || (search.vector.is_some() && through < current));
         }
         let look = (tokio::time::Instant::now() + LOOK).min(until);
         // Whether woken or not: look again.
@@ -443,7 +447,8 @@ async fn vector_list(cx: &Ctx, search: &Checked, vector: &[f32], count: usize) -
 }
 
 /// An index that does not search: because of the query, or for reasons of its own.
-fn refused(error: IndexError) -> Error {
+#[must_use]
+pub fn refused(error: IndexError) -> Error {
     match error.kind {
         IndexErrorKind::Rejected | IndexErrorKind::TooLarge => Error::invalid_value("vector", error.detail),
         IndexErrorKind::NotApplied

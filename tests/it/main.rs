@@ -11,6 +11,7 @@ mod graph;
 mod hostile;
 mod import;
 mod kill;
+mod limits;
 mod local_index;
 mod migrations;
 mod mutations;

@@ -9,6 +9,7 @@ use async_graphql::SimpleObject;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::error::Step;
 use crate::graphql::mutation::of_input;
 use crate::graphql::query::cx;
 use crate::graphql::sync_job::SyncJob;
@@ -70,6 +71,16 @@ struct DeleteVectorsPayload {
     deleted_count: u64,
 }
 
+/// An error whose broken rules stand below `scope`.
+fn of_scope(mut error: Error) -> Error {
+    if let Error::Invalid(fields) = &mut error {
+        for field in fields {
+            field.path.insert(0, Step::Field("scope".to_owned()));
+        }
+    }
+    error
+}
+
 /// Mutations that bring the index in step.
 #[derive(Default)]
 pub struct SyncMutations;
@@ -88,7 +99,7 @@ impl SyncMutations {
             SyncScope::Unsynced(true) => Scope::Unsynced,
             SyncScope::Unsynced(false) => return Err(Error::invalid_value("input.scope.unsynced", "must be true")),
         };
-        let (job, started) = of_input(jobs::start(cx(ctx), scope).await)?;
+        let (job, started) = of_input(jobs::start(cx(ctx), scope).await.map_err(of_scope))?;
         Ok(StartSyncPayload { job: SyncJob(job), started })
     }
 
