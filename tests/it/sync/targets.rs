@@ -110,7 +110,9 @@ async fn a_second_server_on_a_sqlite_file_is_told_so_and_a_stopped_one_leaves_no
     }
     lab.document(2).await;
     let job = lab.start(Scope::Unsynced).await;
-    assert_eq!(jobs::wait(lab.test.cx(), &job).await.unwrap().total, 2);
+    // The running engines may have been faster than the job: its total is what they left.
+    assert!(jobs::wait(lab.test.cx(), &job).await.unwrap().total <= 2);
+    assert_eq!(lab.number("SELECT count(*) FROM sync_slots WHERE acked_rev = want_rev AND due_at IS NULL").await, 2);
     second.sync().stop().await;
     lab.test.app.sync().stop().await;
     assert_eq!(lab.number("SELECT count(*) FROM sync_workers").await, 0);
