@@ -12,6 +12,7 @@ use sea_orm_migration::sea_orm::DbBackend;
 mod m20261123_000001_corpus;
 mod m20261123_000002_sync;
 mod m20261123_000003_local_index;
+mod m20261124_000004_job_options;
 
 /// The list of steps.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_corpus::Migration),
             Box::new(m20261123_000002_sync::Migration),
             Box::new(m20261123_000003_local_index::Migration),
+            Box::new(m20261124_000004_job_options::Migration),
         ]
     }
 }

@@ -39,6 +39,8 @@ pub struct Model {
     pub blocked_reason: Option<String>,
     /// `pending`, `verified`, `unknown` or `timeout`.
     pub visibility: String,
+    /// Records of one request to the index at most, where it was asked for.
+    pub batch_size: Option<i64>,
     /// The worker that drives its counters.
     pub owner: Option<String>,
     /// Why it failed.

@@ -196,7 +196,7 @@ pub async fn export_document(call: Call) -> Outcome {
 /// Export everything that is not in the index as it should be.
 #[utoipa::path(
     post, path = "/api/pinecone/export/unsynced", tag = "pinecone", operation_id = "export_unsynced_embeddings",
-    params(("batch_size" = Option<u64>, Query, description = "Read and checked; all are exported, in requests as large as the index takes", minimum = 1)),
+    params(("batch_size" = Option<u64>, Query, description = "Records of one request to the index at most; all are exported, and a smaller limit of the index still holds", minimum = 1)),
     responses(
         (status = 200, description = "`success`, `no_embeddings` or `no_vectors`", body = PineconeExportOut),
         (status = 503, description = "The index is paused or does not answer; the job goes on", body = Refusal),
@@ -204,9 +204,9 @@ pub async fn export_document(call: Call) -> Outcome {
 )]
 pub async fn export_unsynced(call: Call) -> Outcome {
     let mut form = call.form();
-    let _ = form.query("batch_size", integer(positive));
+    let batch_size = form.query("batch_size", integer(positive));
     form.finish(Some(()))?;
-    let outcome = service::export::unsynced(call.cx()).await?;
+    let outcome = service::export::unsynced(call.cx(), batch_size).await?;
     json(StatusCode::OK, &PineconeExportOut::exported(outcome, "no_embeddings"))
 }
 

@@ -20,6 +20,7 @@ use crate::service::jobs;
 use crate::service::jobs::JobOutcome;
 use crate::service::jobs::JobState;
 use crate::service::jobs::Scope;
+use crate::service::jobs::Start;
 use crate::service::rules;
 use crate::service::search;
 use crate::store;
@@ -52,12 +53,12 @@ pub async fn document(cx: &Ctx, id: &str) -> Result<Exported> {
     export(cx, Scope::Document(id.to_owned())).await
 }
 
-/// Exports everything that is held, pending or changed, and waits for it.
+/// Exports everything that is held, pending or changed, at most `batch_size` records a request, and waits for it.
 ///
 /// # Errors
 /// As [`document`].
-pub async fn unsynced(cx: &Ctx) -> Result<Exported> {
-    export(cx, Scope::Unsynced).await
+pub async fn unsynced(cx: &Ctx, batch_size: Option<i64>) -> Result<Exported> {
+    export(cx, Start { batch_size, ..Scope::Unsynced.into() }).await
 }
 
 /// Exports these embeddings, synced or not, and waits for it; unknown ids are passed over.
@@ -78,8 +79,8 @@ pub async fn delete_vectors(cx: &Ctx, ids: Vec<String>) -> Result<u64> {
     jobs::delete_vectors(cx, ids).await
 }
 
-async fn export(cx: &Ctx, scope: Scope) -> Result<Exported> {
-    let (job, _) = jobs::start(cx, scope).await?;
+async fn export(cx: &Ctx, start: impl Into<Start>) -> Result<Exported> {
+    let (job, _) = jobs::start(cx, start).await?;
     outcome(jobs::wait(cx, &job.id).await?)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::config::Limits;
 use crate::entity::sync_job::Model;
 use crate::error::Error;
 use crate::error::Result;
@@ -26,6 +27,8 @@ use crate::store::slots::Extent;
 
 /// The kind's name in errors.
 pub const WHAT: &str = "SyncJob";
+/// How long an idempotency key is kept.
+const KEY_MS: i64 = 24 * 3_600_000;
 /// How long a waiting call sleeps when another process does the work.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -38,6 +41,44 @@ pub enum Scope {
     Embeddings(Vec<String>),
     /// Everything that is held, pending or changed.
     Unsynced,
+}
+
+/// A job that is asked for; a bare [`Scope`] does as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// What it is about.
+    pub scope: Scope,
+    /// Records of one request to the index at most; from 1. A smaller limit of the index still holds.
+    pub batch_size: Option<i64>,
+    /// 1 to 255 characters. Within a day the same key gives the same job.
+    pub idempotency_key: Option<String>,
+}
+
+impl From<Scope> for Start {
+    fn from(scope: Scope) -> Self {
+        Self { scope, batch_size: None, idempotency_key: None }
+    }
+}
+
+impl Start {
+    fn checked(self, limits: &Limits) -> Result<Self> {
+        match &self.scope {
+            Scope::Document(document) => rules::known(document, "Document")?,
+            Scope::Embeddings(ids) => {
+                rules::batch(ids.len(), limits).map_err(|rule| Error::invalid("embedding_ids", rule))?;
+            }
+            Scope::Unsynced => {}
+        }
+        if let Some(key) = &self.idempotency_key {
+            rules::idempotency_key(key).map_err(|rule| Error::invalid("idempotency_key", rule))?;
+        }
+        Ok(self)
+    }
+
+    /// The same for the same request, whatever its key.
+    fn fingerprint(&self) -> String {
+        format!("{:032x}", xxh3_128(format!("{:?} {:?}", self.scope, self.batch_size).as_bytes()))
+    }
 }
 
 /// How a job went.
@@ -59,30 +100,48 @@ pub struct JobOutcome {
 ///
 /// # Errors
 /// [`Error::NotFound`] when the document is not live, or none of the embeddings is; [`Error::Invalid`] for more
-/// embeddings than one batch may have.
-pub async fn start(cx: &Ctx, scope: Scope) -> Result<(Model, bool)> {
-    if let Scope::Document(document) = &scope {
-        rules::known(document, "Document")?;
-    }
-    if let Scope::Embeddings(ids) = &scope {
-        rules::batch(ids.len(), &cx.config().limits).map_err(|rule| Error::invalid("embedding_ids", rule))?;
-    }
-    let scope = Arc::new(scope);
+/// embeddings than one batch may have, or no such key; [`Error::Conflict`] for a key that was given with another
+/// request within a day.
+pub async fn start(cx: &Ctx, start: impl Into<Start>) -> Result<(Model, bool)> {
+    let start = Arc::new(start.into().checked(&cx.config().limits)?);
     let (id, target) = (cx.db().clock().new_id(), cx.target_id());
     let started = cx
         .write(move |tx| {
-            let (scope, id) = (scope.clone(), id.clone());
-            Box::pin(async move {
-                match &*scope {
-                    Scope::Document(document) => start_document(tx, target, id, document).await,
-                    Scope::Embeddings(ids) => start_embeddings(tx, target, id, ids).await,
-                    Scope::Unsynced => start_unsynced(tx, target, id).await,
-                }
-            })
+            let (start, id) = (start.clone(), id.clone());
+            Box::pin(async move { start_once(tx, target, id, &start).await })
         })
         .await?;
     cx.db().wake();
     Ok(started)
+}
+
+/// Starts a job unless its key has led to one already (sync.md section 6).
+async fn start_once(tx: &Tx, target: i64, id: String, start: &Start) -> Result<(Model, bool)> {
+    let Some(key) = &start.idempotency_key else { return start_scope(tx, target, id, start).await };
+    let request = start.fingerprint();
+    if let Some((earlier, job_id)) = jobs::take_key(tx, key, &request, &id, tx.now_ms() - KEY_MS).await? {
+        if earlier != request {
+            return Err(Error::conflict("idempotency_key: it was given with another request"));
+        }
+        let job = jobs::find(tx, &job_id).await?.ok_or_else(|| Error::not_found(WHAT, &job_id))?;
+        return Ok((job, false));
+    }
+    let started = start_scope(tx, target, id, start).await?;
+    jobs::settle_key(tx, key, &started.0.id).await?;
+    Ok(started)
+}
+
+async fn start_scope(tx: &Tx, target: i64, id: String, start: &Start) -> Result<(Model, bool)> {
+    let (mut job, started) = match &start.scope {
+        Scope::Document(document) => start_document(tx, target, id, document).await?,
+        Scope::Embeddings(ids) => start_embeddings(tx, target, id, ids).await?,
+        Scope::Unsynced => start_unsynced(tx, target, id).await?,
+    };
+    if let Some(asked) = start.batch_size {
+        job.batch_size = Some(job.batch_size.map_or(asked, |size| size.min(asked)));
+        jobs::save(tx, &job).await?;
+    }
+    Ok((job, started))
 }
 
 async fn start_document(tx: &Tx, target: i64, id: String, document: &str) -> Result<(Model, bool)> {

@@ -171,6 +171,15 @@ pub fn ascii_id(text: &str) -> Result<(), Rule> {
     if text.is_ascii() { Ok(()) } else { sentence("must be ASCII") }
 }
 
+/// A key that makes a request repeatable: 1 to 255 characters, as [`id`] otherwise.
+///
+/// # Errors
+/// The broken rule.
+pub fn idempotency_key(text: &str) -> Result<(), Rule> {
+    id(text)?;
+    if text.chars().count() <= 255 { Ok(()) } else { Err(Rule::StringTooLong(255)) }
+}
+
 /// A namespace: as [`ascii_id`]; the index's names for its unnamed one are refused.
 ///
 /// # Errors

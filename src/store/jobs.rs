@@ -195,6 +195,46 @@ pub async fn next_epoch(tx: &Tx) -> Result<i64, DbErr> {
     row.try_get_by_index(0)
 }
 
+/// Takes an idempotency key for a request; gives the request and the job of whoever took it since `since_ms`.
+///
+/// Two transactions that take one key at the same time wait for each other.
+///
+/// # Errors
+/// What the database says.
+pub async fn take_key(
+    tx: &Tx,
+    key: &str,
+    request: &str,
+    job_id: &str,
+    since_ms: i64,
+) -> Result<Option<(String, String)>, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("INSERT INTO sync_job_keys (idempotency_key, request, job_id, at) VALUES (").bind(key);
+    sql.push(", ").bind(request).push(", ").bind(job_id).push(", ").bind(tx.now_ms());
+    sql.push(
+        ") ON CONFLICT (idempotency_key) DO UPDATE SET request = excluded.request, job_id = excluded.job_id, \
+         at = excluded.at WHERE sync_job_keys.at < ",
+    );
+    sql.bind(since_ms);
+    if sql.run(tx).await? == 1 {
+        return Ok(None);
+    }
+    let mut sql = Sql::new(tx);
+    sql.push("SELECT request, job_id FROM sync_job_keys WHERE idempotency_key = ").bind(key);
+    sql.one(tx).await?.map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).transpose()
+}
+
+/// Says which job a key that was taken in this transaction led to.
+///
+/// # Errors
+/// What the database says.
+pub async fn settle_key(tx: &Tx, key: &str, job_id: &str) -> Result<(), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_job_keys SET job_id = ").bind(job_id).push(" WHERE idempotency_key = ").bind(key);
+    sql.run(tx).await?;
+    Ok(())
+}
+
 /// Inserts a job with its first event.
 ///
 /// # Errors
@@ -440,7 +480,7 @@ pub async fn acknowledged_lsn(conn: &impl ConnectionTrait, job: &Model) -> Resul
     sql.all(conn).await?.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
-/// Removes events, slot lists and findings of jobs that ended before `before_ms`; the jobs themselves stay as history.
+/// Removes keys from before `before_ms`, and events, slot lists and findings of jobs that ended before it; the jobs themselves stay as history.
 ///
 /// # Errors
 /// What the database says.
@@ -451,6 +491,9 @@ pub async fn prune(tx: &Tx, before_ms: i64) -> Result<(), DbErr> {
         sql.push(" WHERE job_id IN (SELECT id FROM sync_jobs WHERE finished_at < ").bind(before_ms).push(")");
         sql.run(tx).await?;
     }
+    let mut sql = Sql::new(tx);
+    sql.push("DELETE FROM sync_job_keys WHERE at < ").bind(before_ms);
+    sql.run(tx).await?;
     Ok(())
 }
 
@@ -474,6 +517,7 @@ pub fn new(id: String, scope_key: String, target_id: i64, epoch: i64, now_ms: i6
         deadline_at: None,
         blocked_reason: None,
         visibility: "pending".to_owned(),
+        batch_size: None,
         owner: None,
         error_text: None,
         created_at: now_ms,

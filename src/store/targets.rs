@@ -171,6 +171,8 @@ pub struct Look {
     pub due: bool,
     /// A job has not ended.
     pub jobs: bool,
+    /// Records of one upsert at most, where a job that has not ended asks for that.
+    pub batch_size: Option<i64>,
 }
 
 /// Looks whether there is anything to do.
@@ -186,6 +188,8 @@ pub async fn look(conn: &impl ConnectionTrait, id: i64, now_ms: i64) -> Result<L
     );
     sql.bind(now_ms).push(
         "), EXISTS (SELECT 1 FROM sync_jobs j WHERE j.target_id = t.id \
+           AND j.state IN ('queued','running','settling','verifying')), \
+         (SELECT min(j.batch_size) FROM sync_jobs j WHERE j.target_id = t.id \
            AND j.state IN ('queued','running','settling','verifying')) FROM sync_targets t WHERE t.id = ",
     );
     sql.bind(id);
@@ -199,6 +203,7 @@ pub async fn look(conn: &impl ConnectionTrait, id: i64, now_ms: i64) -> Result<L
         dimension: row.try_get_by_index(4)?,
         due: row.try_get_by_index(5)?,
         jobs: row.try_get_by_index(6)?,
+        batch_size: row.try_get_by_index(7)?,
     })
 }
 

@@ -209,7 +209,10 @@ impl Engine {
     /// One claim, from the truth to the last answer.
     async fn fly(&self, state: &mut State, claim: &Arc<Claim>, page: &[Claimed], look: &Look) -> Result<()> {
         let corpus = self.corpus(state).await?;
-        let limits = self.cx().index().limits();
+        let mut limits = self.cx().index().limits();
+        if let Some(asked) = look.batch_size.and_then(|size| usize::try_from(size).ok()) {
+            limits.upsert_records = limits.upsert_records.min(asked);
+        }
         let ids: Vec<String> = page.iter().map(|slot| slot.vector_id.clone()).collect();
         let chars = i64::try_from(limits.metadata_bytes).unwrap_or(i64::MAX);
         let truths = claims::read(self.cx().read(), &claim.ticket, &ids, chars).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use corpusd::index::memory::Fail;
 use corpusd::index::memory::MemoryIndex;
+use sea_orm::EntityTrait as _;
 use serde_json::Value;
 use serde_json::json;
 
@@ -58,6 +59,8 @@ async fn everything_unsynced_is_exported_whatever_the_batch_size() {
     let test = world().await;
     let all = ask(&test, "POST", "/api/pinecone/export/unsynced?batch_size=1", None).await;
     assert_eq!(all.text, exported("success", 3));
+    let job = corpusd::entity::sync_job::Entity::find().one(test.cx().read()).await.unwrap().unwrap();
+    assert_eq!(job.batch_size, Some(1));
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ use corpusd::service::embeddings::NewEmbedding;
 use corpusd::service::jobs;
 use corpusd::service::jobs::JobState;
 use corpusd::service::jobs::Scope;
+use corpusd::service::jobs::Start;
 use corpusd::store::Tx;
 use corpusd::store::claims;
 use corpusd::store::claims::Ticket;

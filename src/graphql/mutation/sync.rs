@@ -15,12 +15,15 @@ use crate::graphql::query::cx;
 use crate::graphql::sync_job::SyncJob;
 use crate::service::jobs;
 use crate::service::jobs::Scope;
+use crate::service::jobs::Start;
 
 /// What `startSync` takes.
 #[derive(InputObject)]
 struct StartSyncInput {
     /// What to bring in step.
     scope: SyncScope,
+    /// 1 to 255 characters. Within 24 hours the same key gives the same job; with another scope it is CONFLICT.
+    idempotency_key: Option<String>,
 }
 
 /// What a sync is about: exactly one of these.
@@ -74,7 +77,8 @@ struct DeleteVectorsPayload {
 /// An error whose broken rules stand below `scope`.
 fn of_scope(mut error: Error) -> Error {
     if let Error::Invalid(fields) = &mut error {
-        for field in fields {
+        let outside = [Step::Field("idempotency_key".to_owned())];
+        for field in fields.iter_mut().filter(|field| field.path != outside) {
             field.path.insert(0, Step::Field("scope".to_owned()));
         }
     }
@@ -99,7 +103,8 @@ impl SyncMutations {
             SyncScope::Unsynced(true) => Scope::Unsynced,
             SyncScope::Unsynced(false) => return Err(Error::invalid_value("input.scope.unsynced", "must be true")),
         };
-        let (job, started) = of_input(jobs::start(cx(ctx), scope).await.map_err(of_scope))?;
+        let start = Start { idempotency_key: input.idempotency_key, ..scope.into() };
+        let (job, started) = of_input(jobs::start(cx(ctx), start).await.map_err(of_scope))?;
         Ok(StartSyncPayload { job: SyncJob(job), started })
     }
 

@@ -73,6 +73,69 @@ async fn a_second_start_of_a_scope_gives_the_running_job() {
     assert_eq!((again.id, started), (job, false));
 }
 
+fn keyed(scope: Scope, key: &str) -> Start {
+    Start { idempotency_key: Some(key.to_owned()), ..scope.into() }
+}
+
+#[tokio::test]
+async fn a_key_gives_the_same_job_for_a_day_and_no_other_request() {
+    let lab = Lab::new().await;
+    lab.document(2).await;
+    let cx = lab.test.cx();
+    let (job, started) = jobs::start(cx, keyed(Scope::Unsynced, "k")).await.unwrap();
+    assert!(started);
+    lab.settle().await;
+    assert_eq!(lab.job(&job.id).await.state, "completed");
+    let (again, started) = jobs::start(cx, keyed(Scope::Unsynced, "k")).await.unwrap();
+    assert_eq!((again.id.as_str(), again.state.as_str(), started), (job.id.as_str(), "completed", false));
+    let other = jobs::start(cx, keyed(Scope::Document("d".to_owned()), "k")).await.unwrap_err();
+    assert_eq!(other.code(), Code::Conflict);
+    let long = jobs::start(cx, keyed(Scope::Unsynced, &"k".repeat(256))).await.unwrap_err();
+    assert_eq!(long.code(), Code::BadUserInput);
+    lab.test.clock.advance(std::time::Duration::from_secs(24 * 3600 + 1));
+    let (later, started) = jobs::start(cx, keyed(Scope::Document("d".to_owned()), "k")).await.unwrap();
+    assert!(started && later.id != job.id);
+}
+
+#[tokio::test]
+async fn a_key_given_to_a_running_scope_leads_to_its_job_afterwards_too() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    let first = lab.start(Scope::Unsynced).await;
+    let (joined, started) = jobs::start(lab.test.cx(), keyed(Scope::Unsynced, "k")).await.unwrap();
+    assert_eq!((joined.id.as_str(), started), (first.as_str(), false));
+    lab.settle().await;
+    let (again, _) = jobs::start(lab.test.cx(), keyed(Scope::Unsynced, "k")).await.unwrap();
+    assert_eq!(again.id, first);
+}
+
+#[tokio::test]
+async fn two_starts_with_one_key_at_the_same_time_are_one_job() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    let start = || jobs::start(lab.test.cx(), keyed(Scope::Document("d".to_owned()), "k"));
+    let (one, two) = tokio::join!(start(), start());
+    let ((one, first), (two, second)) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.id, two.id);
+    assert!(first != second, "one of them started it");
+}
+
+#[tokio::test]
+async fn a_batch_size_bounds_every_request_of_its_job() {
+    let lab = Lab::new().await;
+    lab.document(7).await;
+    let asked = Start { batch_size: Some(3), ..Scope::Unsynced.into() };
+    jobs::start(lab.test.cx(), asked).await.unwrap();
+    lab.settle().await;
+    let sizes: Vec<usize> = lab.index.calls().iter().map(|call| call.ids().len()).collect();
+    assert_eq!(sizes, [3, 3, 1]);
+    lab.raw("UPDATE chunks SET chunk_index = chunk_index + 10").await;
+    let again = Start { batch_size: Some(500), ..Scope::Embeddings((0..7).map(|i| format!("e{i}")).collect()).into() };
+    jobs::start(lab.test.cx(), again).await.unwrap();
+    lab.settle().await;
+    assert_eq!(lab.index.calls().last().unwrap().ids().len(), 7, "the ended job bounds nothing any more");
+}
+
 #[tokio::test]
 async fn whoever_starts_a_running_job_again_also_has_what_was_written_in_between() {
     for scope in [
