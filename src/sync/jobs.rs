@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::entity::sync_job::Model;
 use crate::error::Result;
 use crate::store::jobs;
 use crate::store::jobs::JobState;
 use crate::store::jobs::News;
-use crate::store::targets;
 use crate::store::targets::TargetState;
-use crate::store::workers;
 use crate::sync::progress;
 use crate::sync::progress::Visible;
 use crate::sync::session::Session;
@@ -33,14 +32,14 @@ pub(super) enum Which {
 impl Engine {
     /// Moves every job on that this worker drives.
     pub(super) async fn advance_jobs(&self, state: &mut State, session: &Session, which: Which) -> Result<bool> {
-        let look = targets::look(self.cx().read(), self.cx().target_id(), self.now()).await?;
+        let look = self.store().look(self.now()).await?;
         let blocked = match look.state {
             TargetState::Active => None,
             TargetState::Paused | TargetState::Unreachable => {
                 Some(look.reason.clone().unwrap_or_else(|| look.state.name().to_owned()))
             }
         };
-        let active = jobs::active(self.cx().read(), self.cx().target_id()).await?;
+        let active = self.store().active_jobs().await?;
         state.verifying.retain(|id, _| active.iter().any(|job| job.id == *id));
         state.told.retain(|id, _| active.iter().any(|job| job.id == *id));
         let mut moved = false;
@@ -57,7 +56,7 @@ impl Engine {
             }
             let others = match &job.owner {
                 Some(owner) if *owner != session.id => {
-                    workers::live(self.cx().read()).await?.iter().any(|(id, _)| id == owner)
+                    self.store().live_workers().await?.iter().any(|(id, _)| id == owner)
                 }
                 Some(_) | None => false,
             };
@@ -66,7 +65,7 @@ impl Engine {
             }
         }
         if moved {
-            self.cx().db().wake();
+            self.store().wake();
         }
         Ok(moved)
     }
@@ -75,11 +74,11 @@ impl Engine {
         &self,
         state: &mut State,
         session: &Session,
-        job: crate::entity::sync_job::Model,
+        job: Model,
         blocked: Option<String>,
         sweeping: bool,
     ) -> Result<bool> {
-        let remains = jobs::remains(self.cx().read(), &job).await?;
+        let remains = self.store().remains(&job).await?;
         let verifying = jobs::state(&job) == JobState::Verifying;
         let now = self.now();
         let since = if verifying {
@@ -99,31 +98,10 @@ impl Engine {
             Some(News::Progress) if quiet => return Ok(false),
             Some(News::Progress | News::State) | None => {}
         }
-        let (facts, id, owner) = (Arc::new(facts), job.id.clone(), session.id.clone());
-        let told = self
-            .cx()
-            .db()
-            .write(move |tx| {
-                let (facts, id, owner) = (facts.clone(), id.clone(), owner.clone());
-                Box::pin(async move {
-                    let Some(mut job) = jobs::lock(tx, &id).await? else { return Ok(None) };
-                    if jobs::state(&job).is_terminal() {
-                        return Ok(None);
-                    }
-                    let facts = progress::Facts { remains: jobs::remains(tx, &job).await?, ..(*facts).clone() };
-                    let news = progress::advance(&mut job, &facts);
-                    let taken = job.owner.as_ref() != Some(&owner);
-                    job.owner = Some(owner);
-                    match news {
-                        Some(news) => jobs::update(tx, &mut job, news, None).await?,
-                        None if taken => jobs::save(tx, &job).await?,
-                        None => {}
-                    }
-                    Ok(news)
-                })
-            })
-            .await?
-            .value;
+        let decide = Arc::new(move |job: &mut Model, remains| {
+            progress::advance(job, &progress::Facts { remains, ..facts.clone() })
+        });
+        let told = self.store().move_job(&job.id, &session.id, decide).await?;
         if told.is_some() {
             state.told.insert(job.id, mono);
         }
@@ -131,14 +109,14 @@ impl Engine {
     }
 
     /// Whether queries of the index see what was acknowledged for a job.
-    async fn visible(&self, job: &crate::entity::sync_job::Model) -> Result<Option<Visible>> {
-        let acknowledged = jobs::acknowledged_lsn(self.cx().read(), job).await?;
+    async fn visible(&self, job: &Model) -> Result<Option<Visible>> {
+        let acknowledged = self.store().acknowledged_lsn(job).await?;
         if acknowledged.is_empty() && job.total == 0 {
             return Ok(None);
         }
         let mut worst = if acknowledged.is_empty() { Visible::Unknown } else { Visible::Yes };
         for (namespace, lsn) in acknowledged {
-            let shown = match self.ask(self.cx().index().visible_lsn(&namespace)).await {
+            let shown = match self.ask(self.index().visible_lsn(&namespace)).await {
                 Ok(visible) => progress::shows(lsn, visible),
                 Err(_) => Visible::NotYet,
             };

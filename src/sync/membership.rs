@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 
 use crate::error::Result;
-use crate::store::workers;
 use crate::sync::session::Session;
 use crate::sync::worker::Engine;
 use crate::sync::worker::State;
@@ -19,7 +18,7 @@ impl Engine {
     /// What the database says.
     pub async fn beat(&self) -> Result<Session> {
         if let Some(session) = self.session() {
-            if !session.is_due(self.monotonic(), &self.cx().config().sync) {
+            if !session.is_due(self.monotonic(), &self.setup.sync) {
                 return Ok(session);
             }
             if let Some(session) = self.force_beat(&session).await? {
@@ -28,15 +27,8 @@ impl Engine {
             self.retire().await?;
         }
         let before = self.monotonic();
-        let id = self.cx().db().clock().new_id();
-        let own = id.clone();
-        self.cx()
-            .db()
-            .write(move |tx| {
-                let id = own.clone();
-                Box::pin(async move { Ok(workers::register(tx, &id).await?) })
-            })
-            .await?;
+        let id = self.setup.time.new_id();
+        self.store().register(&id).await?;
         let session = Session::new(id, before);
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
         Ok(session)
@@ -45,16 +37,7 @@ impl Engine {
     /// Beats now; nothing when this worker was declared dead.
     async fn force_beat(&self, session: &Session) -> Result<Option<Session>> {
         let before = self.monotonic();
-        let id = session.id.clone();
-        let alive = self
-            .cx()
-            .db()
-            .write(move |tx| {
-                let id = id.clone();
-                Box::pin(async move { Ok(workers::beat(tx, &id).await?) })
-            })
-            .await?
-            .value;
+        let alive = self.store().beat(&session.id).await?;
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(slot.as_mut().filter(|own| alive && own.id == session.id).map(|own| {
             own.beaten(before);
@@ -68,20 +51,10 @@ impl Engine {
     /// What the database says.
     pub async fn retire(&self) -> Result<()> {
         let Some(session) = self.session() else { return Ok(()) };
-        let doubt_ms = self.doubt_ms();
-        self.cx()
-            .db()
-            .write(move |tx| {
-                let id = session.id.clone();
-                Box::pin(async move {
-                    let taken = workers::leave(tx, &id, doubt_ms).await?;
-                    if taken > 0 {
-                        tracing::warn!(worker = id, slots = taken, "claims were given back in doubt");
-                    }
-                    Ok(())
-                })
-            })
-            .await?;
+        let taken = self.store().leave(&session.id, self.doubt_ms()).await?;
+        if taken > 0 {
+            tracing::warn!(worker = session.id, slots = taken, "claims were given back in doubt");
+        }
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
@@ -89,11 +62,11 @@ impl Engine {
     /// Whether a request may go out; a late worker asks the database first.
     pub(super) async fn may_send(&self, worker: &str) -> bool {
         let Some(session) = self.session().filter(|session| session.id == worker) else { return false };
-        if session.may_send(self.monotonic(), &self.cx().config().sync) {
+        if session.may_send(self.monotonic(), &self.setup.sync) {
             return true;
         }
         match self.force_beat(&session).await {
-            Ok(Some(session)) => session.may_send(self.monotonic(), &self.cx().config().sync),
+            Ok(Some(session)) => session.may_send(self.monotonic(), &self.setup.sync),
             Ok(None) => false,
             Err(error) => {
                 tracing::warn!(%error, "no beat, so nothing is sent");
@@ -104,22 +77,15 @@ impl Engine {
 
     /// Looks at other workers' beats, and buries those that stand still.
     pub(super) async fn observe(&self, state: &mut State, session: &Session) -> Result<()> {
-        let (now, sync) = (self.monotonic(), &self.cx().config().sync);
+        let (now, sync) = (self.monotonic(), &self.setup.sync);
         if state.observed.is_some_and(|at| now.saturating_sub(at) < sync.heartbeat) {
             return Ok(());
         }
         state.observed = Some(now);
-        let live = workers::live(self.cx().read()).await?;
-        let doubt_ms = self.doubt_ms();
+        let live = self.store().live_workers().await?;
         for (id, beat) in state.observer.look(&live, &session.id, now, sync.lease) {
             tracing::warn!(worker = id, "a worker stands still: its claims are taken");
-            self.cx()
-                .db()
-                .write(move |tx| {
-                    let id = id.clone();
-                    Box::pin(async move { Ok(workers::bury(tx, &id, beat, doubt_ms).await?) })
-                })
-                .await?;
+            self.store().bury(&id, beat, self.doubt_ms()).await?;
         }
         Ok(())
     }

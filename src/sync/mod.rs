@@ -4,9 +4,11 @@
 //! [`preflight`] and [`payload`] (what a record is), [`plan`] (packing), [`pace`]
 //! (how fast), [`session`] (who is alive), [`progress`] (where a job goes). The
 //! driver is [`worker`], the only loop: [`membership`] keeps its place among the
-//! workers, [`push`] claims and sends, [`perform`] writes down what it did, [`jobs`]
-//! tells whoever follows.
+//! workers, [`push`] claims and sends, [`probe`] asks whether a target is at fault,
+//! [`jobs`] tells whoever follows. It reaches the world through [`ports`]: the rows in a
+//! [`database`] (where [`perform`] writes down what was done), the index, and time.
 
+pub mod database;
 pub mod flight;
 pub mod jobs;
 pub mod membership;
@@ -14,7 +16,9 @@ pub mod pace;
 pub mod payload;
 pub mod perform;
 pub mod plan;
+pub mod ports;
 pub mod preflight;
+pub mod probe;
 pub mod progress;
 pub mod push;
 pub mod session;
@@ -54,6 +58,7 @@ pub enum StartError {
 /// The engine of this process: started once, stopped once.
 #[derive(Debug, Clone)]
 pub struct SyncHandle {
+    cx: Ctx,
     engine: Arc<Engine>,
     running: Arc<Mutex<Option<Running>>>,
 }
@@ -68,7 +73,7 @@ impl SyncHandle {
     /// An engine that stands still.
     #[must_use]
     pub fn new(cx: Ctx) -> Self {
-        Self { engine: Arc::new(Engine::new(cx)), running: Arc::default() }
+        Self { engine: Arc::new(Engine::new(&cx)), cx, running: Arc::default() }
     }
 
     /// The engine itself, for whoever drives it by hand.
@@ -87,10 +92,11 @@ impl SyncHandle {
         if self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }
-        let lock = lock_beside(&self.engine.cx().config().database.url)?;
+        let lock = lock_beside(&self.cx.config().database.url)?;
         self.engine.open(lock.is_some()).await?;
         self.engine.end(Ending::No);
-        let task = tokio::spawn(worker::run(self.engine.clone()));
+        let engine = self.engine.clone();
+        let task = tokio::spawn(async move { worker::run(&engine).await });
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Running { task, lock });
         Ok(())
     }

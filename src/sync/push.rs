@@ -1,6 +1,5 @@
 //! Claims, reads, sends and hears the answers: one claim from what is due to the last of its slots.
 
-use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,26 +11,20 @@ use futures_util::stream::FuturesUnordered;
 use crate::error::Error;
 use crate::error::Result;
 use crate::index::IndexError;
-use crate::index::IndexErrorKind;
 use crate::index::IndexResult;
 use crate::index::Written;
-use crate::store::claims;
 use crate::store::claims::Back;
 use crate::store::claims::Claimed;
 use crate::store::claims::Group;
 use crate::store::claims::Ticket;
-use crate::store::targets;
 use crate::store::targets::Look;
 use crate::store::targets::TargetState;
 use crate::sync::flight::Effect;
 use crate::sync::flight::Facts;
 use crate::sync::flight::Flight;
-use crate::sync::flight::Probed;
 use crate::sync::flight::Request;
 use crate::sync::pace::Gate;
-use crate::sync::perform;
 use crate::sync::perform::Claim;
-use crate::sync::preflight;
 use crate::sync::preflight::Rules;
 use crate::sync::session::Session;
 use crate::sync::worker::Ending;
@@ -54,7 +47,7 @@ type Sending<'a> = Pin<Box<dyn Future<Output = Sent> + Send + 'a>>;
 impl Engine {
     /// Claims and sends, when there is something due and the target may be asked.
     pub(super) async fn push(&self, state: &mut State, session: &Session, look: &Look) -> Result<bool> {
-        let size = self.cx().config().sync.claim_size;
+        let size = self.setup.sync.claim_size;
         let limit = match (look.state, state.pace.gate(self.now())) {
             (_, Gate::Closed { .. }) => return Ok(false),
             (TargetState::Paused, Gate::Free | Gate::Probe) => {
@@ -82,16 +75,10 @@ impl Engine {
 
     /// Whether a paused target says anything, once a minute among all workers.
     async fn ask_paused(&self, look: &Look) -> Result<bool> {
-        let target = self.cx().target_id();
-        let mine = self
-            .cx()
-            .db()
-            .write(move |tx| Box::pin(async move { Ok(targets::take_look(tx, target, LOOK_EVERY_MS).await?) }))
-            .await?;
-        if !mine.value {
+        if !self.store().take_look(LOOK_EVERY_MS).await? {
             return Ok(false);
         }
-        let answers = self.ask(self.cx().index().stats()).await.is_ok();
+        let answers = self.ask(self.index().stats()).await.is_ok();
         if !answers {
             tracing::info!(reason = look.reason, "the target is still paused");
         }
@@ -113,19 +100,11 @@ impl Engine {
             return Ok(());
         }
         tracing::info!(state = next.name(), reason, "the target's state changed");
-        let target = self.cx().target_id();
-        self.cx()
-            .db()
-            .write(move |tx| {
-                let reason = reason.clone();
-                Box::pin(async move { Ok(targets::set_state(tx, target, next, reason.as_deref()).await?) })
-            })
-            .await?;
-        Ok(())
+        self.store().set_state(next, reason.as_deref()).await
     }
 
     async fn push_group(&self, state: &mut State, session: &Session, look: &Look, limit: u32) -> Result<bool> {
-        let groups = claims::due_groups(self.cx().read(), self.cx().target_id(), self.now()).await?;
+        let groups = self.store().due_groups(self.now()).await?;
         // Deletions first; then the namespaces in turn.
         let first = groups.first().map(|group| group.want.clone());
         let groups: Vec<Group> = groups.into_iter().filter(|group| Some(&group.want) == first.as_ref()).collect();
@@ -141,7 +120,7 @@ impl Engine {
         let size = READ_BYTES / (4 * look.dimension.map_or(4_096, |d| usize::try_from(d).unwrap_or(0)) + 4_096);
         for page in claimed.chunks(size.clamp(16, 1_000)) {
             if self.may_not_go_on(state) || state.fault.is_some() {
-                perform::release(self.cx().db(), &claim, give_back(page, self.now())).await?;
+                self.store().release(&claim, give_back(page, self.now())).await?;
             } else {
                 self.fly(state, &claim, page, look).await?;
             }
@@ -162,16 +141,7 @@ impl Engine {
         limit: u32,
     ) -> Result<Option<(Claim, Vec<Claimed>)>> {
         let ticket = self.ticket(session, &group.namespace);
-        let (mine, want) = (ticket.clone(), group.want.clone());
-        let (at, claimed) = self
-            .cx()
-            .db()
-            .write(move |tx| {
-                let (ticket, want) = (mine.clone(), want.clone());
-                Box::pin(async move { Ok((tx.now_ms(), claims::claim(tx, &ticket, &want, limit).await?)) })
-            })
-            .await?
-            .value;
+        let (at, claimed) = self.store().claim(&ticket, &group.want, limit).await?;
         if claimed.is_empty() {
             return Ok(None);
         }
@@ -179,13 +149,13 @@ impl Engine {
         Ok(Some((Claim { ticket, at, generation, doubt_ms: self.doubt_ms(), slots }, claimed)))
     }
 
-    fn ticket(&self, session: &Session, namespace: &str) -> Ticket {
+    pub(super) fn ticket(&self, session: &Session, namespace: &str) -> Ticket {
         Ticket {
-            target_id: self.cx().target_id(),
+            target_id: self.setup.target_id,
             namespace: namespace.to_owned(),
-            token: self.cx().db().clock().new_id(),
+            token: self.setup.time.new_id(),
             worker: session.id.clone(),
-            rev: self.cx().db().seen_revision(),
+            rev: self.store().seen_revision(),
         }
     }
 
@@ -193,33 +163,25 @@ impl Engine {
         if let Some(corpus) = &state.corpus {
             return Ok(corpus.clone());
         }
-        let fresh = self.cx().db().clock().new_id();
-        let made = self
-            .cx()
-            .db()
-            .write(move |tx| {
-                let fresh = fresh.clone();
-                Box::pin(async move { Ok(targets::corpus_id(tx, &fresh).await?) })
-            })
-            .await?;
-        state.corpus = Some(made.value.clone());
-        Ok(made.value)
+        let made = self.store().corpus_id(&self.setup.time.new_id()).await?;
+        state.corpus = Some(made.clone());
+        Ok(made)
     }
 
     /// One claim, from the truth to the last answer.
     async fn fly(&self, state: &mut State, claim: &Arc<Claim>, page: &[Claimed], look: &Look) -> Result<()> {
         let corpus = self.corpus(state).await?;
-        let mut limits = self.cx().index().limits();
+        let mut limits = self.index().limits();
         if let Some(asked) = look.batch_size.and_then(|size| usize::try_from(size).ok()) {
             limits.upsert_records = limits.upsert_records.min(asked);
         }
         let ids: Vec<String> = page.iter().map(|slot| slot.vector_id.clone()).collect();
         let chars = i64::try_from(limits.metadata_bytes).unwrap_or(i64::MAX);
-        let truths = claims::read(self.cx().read(), &claim.ticket, &ids, chars).await?;
+        let truths = self.store().read(&claim.ticket, &ids, chars).await?;
         let known = look.dimension.and_then(|dimension| u32::try_from(dimension).ok());
         // The embedded index knows best: one that was emptied takes any dimension again.
-        let own = self.cx().config().index.dimension.or_else(|| self.cx().index().dimension());
-        let dimension = own.or(if self.cx().index().kind() == "local" { None } else { known });
+        let own = self.setup.dimension.or_else(|| self.index().dimension());
+        let dimension = own.or(if self.index().kind() == "local" { None } else { known });
         let facts = Facts {
             namespace: &claim.ticket.namespace,
             claimed_at: claim.at,
@@ -273,8 +235,8 @@ impl Engine {
             let namespace = &claim.ticket.namespace;
             let exchange = async {
                 match &request {
-                    Request::Upsert(_) => self.cx().index().upsert(namespace, records).await,
-                    Request::Delete(_) => self.cx().index().delete(namespace, &ids).await,
+                    Request::Upsert(_) => self.index().upsert(namespace, records).await,
+                    Request::Delete(_) => self.index().delete(namespace, &ids).await,
                 }
             };
             let answer = self.ask(exchange).await;
@@ -298,7 +260,7 @@ impl Engine {
     }
 
     /// A request that this process cut says nothing about the target.
-    fn note_failure(&self, state: &mut State, error: &IndexError) {
+    pub(super) fn note_failure(&self, state: &mut State, error: &IndexError) {
         if self.ending() != Ending::Now {
             state.pace.failed(error.kind, error.retry_after, self.now());
         }
@@ -312,14 +274,13 @@ impl Engine {
         effects: Vec<Effect>,
         corpus: &str,
     ) -> Result<()> {
-        let db = self.cx().db();
         let mut queue: VecDeque<Effect> = effects.into();
         while let Some(effect) = queue.pop_front() {
             match effect {
-                Effect::Acknowledge(acks) => perform::acknowledge(db, claim, acks).await?,
-                Effect::Release(slots) => perform::release(db, claim, slots).await?,
-                Effect::Doubt(slots) => perform::doubt(db, claim, slots).await?,
-                Effect::Quarantine(slot) => perform::quarantine(db, claim, slot).await?,
+                Effect::Acknowledge(acks) => self.store().acknowledge(claim, acks).await?,
+                Effect::Release(slots) => self.store().release(claim, slots).await?,
+                Effect::Doubt(slots) => self.store().doubt(claim, slots).await?,
+                Effect::Quarantine(slot) => self.store().quarantine(claim, slot).await?,
                 Effect::Pause(reason) => state.fault = Some(reason),
                 Effect::LearnDimension(dimension) => self.learn(dimension).await?,
                 Effect::Probe => {
@@ -332,89 +293,7 @@ impl Engine {
     }
 
     async fn learn(&self, dimension: u32) -> Result<()> {
-        let target = self.cx().target_id();
-        let dimension = i32::try_from(dimension).unwrap_or(i32::MAX);
-        self.cx()
-            .db()
-            .write(move |tx| Box::pin(async move { Ok(targets::learn_dimension(tx, target, dimension).await?) }))
-            .await?;
-        Ok(())
-    }
-
-    /// Sends a record again that the target has accepted before, under a claim of its own.
-    async fn probe(&self, state: &mut State, claim: &Arc<Claim>, corpus: &str) -> Result<Probed> {
-        let Some(session) = self.session() else { return Ok(Probed::Silent) };
-        let ticket = self.ticket(&session, &claim.ticket.namespace);
-        let mine = ticket.clone();
-        let (at, known) = self
-            .cx()
-            .db()
-            .write(move |tx| {
-                let ticket = mine.clone();
-                Box::pin(async move { Ok((tx.now_ms(), claims::claim_known(tx, &ticket).await?)) })
-            })
-            .await?
-            .value;
-        let Some(slot) = known else { return Ok(Probed::Unknown) };
-        let limits = self.cx().index().limits();
-        let chars = i64::try_from(limits.metadata_bytes).unwrap_or(i64::MAX);
-        let truth = claims::read(self.cx().read(), &ticket, std::slice::from_ref(&slot.vector_id), chars).await?;
-        let rules = Rules { corpus, limits, dimension: None };
-        let ready = truth
-            .first()
-            .and_then(|truth| truth.rows.as_ref())
-            .and_then(|rows| preflight::check(rows, &ticket.namespace, &slot.vector_id, slot.want_rev, rules).ok());
-        let slots = HashMap::from([(slot.vector_id.clone(), slot.clone())]);
-        let probe = Arc::new(Claim { ticket, at, generation: claim.generation, doubt_ms: claim.doubt_ms, slots });
-        let Some(ready) = ready else {
-            self.put_back(&probe).await?;
-            return Ok(Probed::Unknown);
-        };
-        if !self.may_send(&probe.ticket.worker).await {
-            self.put_back(&probe).await?;
-            return Ok(Probed::Silent);
-        }
-        let exchange = self.cx().index().upsert(&probe.ticket.namespace, vec![ready.record]);
-        let answer = self.ask(exchange).await;
-        let (vector_id, want_rev, hash) = (slot.vector_id, slot.want_rev, ready.hash);
-        match answer {
-            Ok(written) => {
-                state.pace.answered();
-                let ack = claims::Ack { vector_id, want_rev, hash, lsn: written.lsn, sent: true };
-                perform::acknowledge(self.cx().db(), &probe, vec![ack]).await?;
-                Ok(Probed::Accepted)
-            }
-            Err(error) => {
-                self.note_failure(state, &error);
-                match error.kind {
-                    IndexErrorKind::InDoubt => {
-                        let back = Back { vector_id, due_at: self.now(), why: None };
-                        perform::doubt(self.cx().db(), &probe, vec![(back, hash)]).await?;
-                        Ok(Probed::Silent)
-                    }
-                    IndexErrorKind::NotApplied | IndexErrorKind::RateLimited => {
-                        self.put_back(&probe).await?;
-                        Ok(Probed::Silent)
-                    }
-                    IndexErrorKind::Rejected | IndexErrorKind::TooLarge | IndexErrorKind::TargetFault => {
-                        self.put_back(&probe).await?;
-                        Ok(Probed::Refused(error.detail))
-                    }
-                }
-            }
-        }
-    }
-
-    async fn put_back(&self, probe: &Arc<Claim>) -> Result<()> {
-        let probe = probe.clone();
-        self.cx()
-            .db()
-            .write(move |tx| {
-                let probe = probe.clone();
-                Box::pin(async move { Ok(claims::put_back(tx, &probe.ticket).await?) })
-            })
-            .await?;
-        Ok(())
+        self.store().learn_dimension(i32::try_from(dimension).unwrap_or(i32::MAX)).await
     }
 }
 

@@ -3,6 +3,9 @@
 //! A turn does what is due now and ends. Nothing is remembered between turns that
 //! the database does not know, except how fast the target may be driven and what
 //! was seen of other workers: a worker that vanishes loses nothing.
+//!
+//! The engine reaches the world through [`ports`](crate::sync::ports) alone. It asks no
+//! other clock and throws no other dice: with the same answers it does the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,16 +15,18 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::sync::watch;
 
+use crate::config::SyncConfig;
 use crate::error::Result;
 use crate::index::IndexError;
 use crate::index::IndexErrorKind;
 use crate::index::IndexResult;
+use crate::index::VectorIndex;
 use crate::service::Ctx;
-use crate::store::jobs;
-use crate::store::targets;
-use crate::store::workers;
+use crate::sync::database::Database;
 use crate::sync::jobs::Which;
 use crate::sync::pace::Pace;
+use crate::sync::ports::Store;
+use crate::sync::ports::Time;
 use crate::sync::session::Observer;
 use crate::sync::session::Session;
 
@@ -43,7 +48,7 @@ pub enum Turn {
 
 /// Whether the engine was asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub enum Ending {
     /// It was not.
     No,
     /// Nothing new is sent; what was sent may still be answered.
@@ -52,10 +57,29 @@ pub(super) enum Ending {
     Now,
 }
 
+/// What an engine works with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// The index.
+    pub index: Arc<dyn VectorIndex>,
+    /// The clock.
+    pub time: Arc<dyn Time>,
+    /// The target, as tickets name it.
+    pub target_id: i64,
+    /// How it keeps time.
+    pub sync: SyncConfig,
+    /// The dimension, when it is configured.
+    pub dimension: Option<u32>,
+    /// Where its dice begin.
+    pub seed: u64,
+}
+
 /// The engine of one process.
 #[derive(Debug)]
 pub struct Engine {
-    cx: Ctx,
+    pub(super) setup: Setup,
     pub(super) session: Mutex<Option<Session>>,
     state: tokio::sync::Mutex<State>,
     ending: watch::Sender<Ending>,
@@ -80,13 +104,27 @@ pub(super) struct State {
 impl Engine {
     /// An engine over the database and the index of `cx`.
     #[must_use]
-    pub fn new(cx: Ctx) -> Self {
+    pub fn new(cx: &Ctx) -> Self {
+        Self::over(Setup {
+            store: Arc::new(Database::new(cx.db().clone(), cx.target_id())),
+            index: cx.index().clone(),
+            time: Arc::new(cx.db().clock().clone()),
+            target_id: cx.target_id(),
+            sync: cx.config().sync.clone(),
+            dimension: cx.config().index.dimension,
+            seed: fastrand::u64(..),
+        })
+    }
+
+    /// An engine over anything that keeps the promises of the ports.
+    #[must_use]
+    pub fn over(setup: Setup) -> Self {
         let state = State {
             corpus: None,
             observer: Observer::default(),
             observed: None,
             pace: Pace::default(),
-            rng: Rng::new(),
+            rng: Rng::with_seed(setup.seed),
             round: 0,
             accepted_at: None,
             fault: None,
@@ -95,13 +133,15 @@ impl Engine {
             tidied: None,
         };
         let (ending, _) = watch::channel(Ending::No);
-        Self { cx, session: Mutex::default(), state: tokio::sync::Mutex::new(state), ending }
+        Self { setup, session: Mutex::default(), state: tokio::sync::Mutex::new(state), ending }
     }
 
-    /// The context it works in.
-    #[must_use]
-    pub const fn cx(&self) -> &Ctx {
-        &self.cx
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.setup.store
+    }
+
+    pub(super) fn index(&self) -> &dyn VectorIndex {
+        &*self.setup.index
     }
 
     /// Whether it was asked to end.
@@ -110,7 +150,7 @@ impl Engine {
     }
 
     /// Asks it to end, or takes that back.
-    pub(super) fn end(&self, ending: Ending) {
+    pub fn end(&self, ending: Ending) {
         self.ending.send_replace(ending);
     }
 
@@ -121,23 +161,22 @@ impl Engine {
         let now = ending.wait_for(|ending| *ending == Ending::Now);
         tokio::select! {
             biased;
-            answer = tokio::time::timeout(self.cx.config().sync.request_timeout, exchange) => {
-                answer.unwrap_or_else(|_| in_doubt("no answer within the time limit"))
-            }
+            answer = exchange => answer,
+            () = self.setup.time.sleep(self.setup.sync.request_timeout) => in_doubt("no answer within the time limit"),
             _ = now => in_doubt("the server stopped before the answer"),
         }
     }
 
     pub(super) fn doubt_ms(&self) -> i64 {
-        i64::try_from(self.cx.config().sync.doubt.as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.setup.sync.doubt.as_millis()).unwrap_or(i64::MAX)
     }
 
     pub(super) fn now(&self) -> i64 {
-        self.cx.db().clock().now_ms()
+        self.setup.time.now_ms()
     }
 
     pub(super) fn monotonic(&self) -> Duration {
-        self.cx.db().clock().monotonic()
+        self.setup.time.monotonic()
     }
 
     /// Prepares a start: clamps times, and (where this process holds the only lock) buries earlier workers.
@@ -145,21 +184,12 @@ impl Engine {
     /// # Errors
     /// What the database says.
     pub async fn open(&self, alone: bool) -> Result<()> {
-        let (target, doubt_ms) = (self.cx.target_id(), self.doubt_ms());
-        // An index in the same file dies with its process: nothing of it can land any more.
-        let buried_doubt_ms = if self.cx.index().kind() == "local" { 0 } else { doubt_ms };
-        self.cx
-            .db()
-            .write(move |tx| {
-                Box::pin(async move {
-                    targets::clamp(tx, target, DUE_WITHIN_MS, doubt_ms).await?;
-                    if alone {
-                        workers::bury_all(tx, buried_doubt_ms).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await?;
+        self.store().clamp(DUE_WITHIN_MS, self.doubt_ms()).await?;
+        if alone {
+            // An index in the same file dies with its process: nothing of it can land any more.
+            let doubt_ms = if self.index().kind() == "local" { 0 } else { self.doubt_ms() };
+            self.store().bury_all(doubt_ms).await?;
+        }
         Ok(())
     }
 
@@ -182,7 +212,7 @@ impl Engine {
         let session = self.beat().await?;
         self.observe(state, &session).await?;
         self.tidy(state).await?;
-        let look = targets::look(self.cx.read(), self.cx.target_id(), self.now()).await?;
+        let look = self.store().look(self.now()).await?;
         let mut worked = false;
         if look.sweeping {
             worked |= self.sweep().await?;
@@ -205,40 +235,26 @@ impl Engine {
             return Ok(());
         }
         state.tidied = Some(now);
-        let target = self.cx.target_id();
-        self.cx
-            .db()
-            .write(move |tx| {
-                Box::pin(async move {
-                    let before = tx.now_ms() - KEEP_MS;
-                    while targets::bury_tombstones(tx, target, before).await? > 0 {}
-                    while targets::prune_log(tx, before).await? > 0 {}
-                    jobs::prune(tx, before).await?;
-                    Ok(())
-                })
-            })
-            .await?;
+        self.store().tidy(KEEP_MS).await?;
         // An index that cannot be tidied now keeps nothing else from being done.
-        if let Err(error) = self.cx.index().maintain().await {
+        if let Err(error) = self.index().maintain().await {
             tracing::warn!(%error, "the index was not tidied");
         }
         Ok(())
     }
 
     async fn sweep(&self) -> Result<bool> {
-        let target = self.cx.target_id();
-        let page =
-            self.cx.db().write(move |tx| Box::pin(async move { Ok(targets::sweep_page(tx, target).await?) })).await?;
-        if let Some(count) = page.value {
+        let page = self.store().sweep_page().await?;
+        if let Some(count) = page {
             tracing::info!(count, "touched for the new generation of the target");
         }
-        Ok(page.value.is_some())
+        Ok(page.is_some())
     }
 }
 
 /// Works until it is asked to end: woken by commits, and by a poll that makes no promise depend on being woken.
-pub(super) async fn run(engine: Arc<Engine>) {
-    let sync = &engine.cx.config().sync;
+pub async fn run(engine: &Engine) {
+    let Setup { store, index, time, sync, .. } = &engine.setup;
     let asked = || async {
         // The sender lives as long as the engine.
         let _ = engine.ending.subscribe().wait_for(|ending| *ending != Ending::No).await;
@@ -246,7 +262,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
     let beats = async {
         // A long request must not keep the beat waiting.
         loop {
-            tokio::time::sleep(sync.heartbeat / 2).await;
+            time.sleep(sync.heartbeat / 2).await;
             if let Err(error) = engine.beat().await {
                 tracing::warn!(%error, "no beat");
             }
@@ -254,24 +270,26 @@ pub(super) async fn run(engine: Arc<Engine>) {
     };
     let cut = async {
         asked().await;
-        tokio::time::sleep(sync.stop_wait).await;
+        time.sleep(sync.stop_wait).await;
         engine.end(Ending::Now);
         std::future::pending::<()>().await;
     };
     let work = async {
+        let mut jitter = Rng::with_seed(engine.setup.seed);
         while engine.ending() == Ending::No {
-            let woken = engine.cx.db().woken();
+            let woken = store.woken();
             let pause = match engine.turn().await {
                 Ok(Turn::Worked) => continue,
-                Ok(Turn::Idle) => sync.poll.mul_f64(0.75 + fastrand::f64() / 2.0),
+                Ok(Turn::Idle) => sync.poll.mul_f64(0.75 + jitter.f64() / 2.0),
                 Err(error) => {
                     tracing::error!(cause = ?error, "a turn of the sync engine failed");
                     sync.poll
                 }
             };
             tokio::select! {
+                biased;
                 () = woken => {}
-                () = tokio::time::sleep(pause) => {}
+                () = time.sleep(pause) => {}
                 () = asked() => {}
             }
         }
@@ -279,7 +297,8 @@ pub(super) async fn run(engine: Arc<Engine>) {
     // Beside the work, so that neither the start nor the first search waits for the whole index.
     let warm = async {
         let warmed = tokio::select! {
-            warmed = engine.cx.index().warm() => warmed,
+            biased;
+            warmed = index.warm() => warmed,
             () = asked() => Ok(()),
         };
         if let Err(error) = warmed {
@@ -287,6 +306,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
         }
     };
     tokio::select! {
+        biased;
         () = beats => {}
         () = cut => {}
         _ = async { tokio::join!(warm, work) } => {}

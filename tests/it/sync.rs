@@ -96,7 +96,7 @@ impl Lab {
 
     /// Another worker on the same database and index.
     fn second(&self) -> Engine {
-        Engine::new(self.test.cx().clone())
+        Engine::new(self.test.cx())
     }
 
     /// A document `d` whose chunks `c0`, `c1` … have the embeddings `e0`, `e1` …
