@@ -68,7 +68,9 @@ impl App {
     /// # Errors
     /// [`StartError::Locked`] when another process serves the same SQLite file.
     pub async fn start_sync(&self) -> Result<(), StartError> {
-        self.sync.start().await
+        self.sync.start().await?;
+        self.cx.db().listen();
+        Ok(())
     }
 
     /// The sync engine.

@@ -25,6 +25,7 @@ use sqlx::sqlite::SqliteSynchronous;
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::store::Db;
+use crate::store::Hints;
 use crate::store::Statements;
 use crate::store::log;
 use crate::store::readers::Readers;
@@ -131,14 +132,14 @@ pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenErro
         conn.set_metric_callback(move |info| statements.note(&info.statement.sql));
     }
     let seen = log::revision(&read).await?;
-    let (writer, readers) = match location {
+    let (writer, readers, hints) = match location {
         Location::Sqlite(path) => {
             let readers = Readers::new(path, config.pool_size, config.acquire_timeout);
-            (Writer::sqlite(write), Some(Arc::new(readers)))
+            (Writer::sqlite(write), Some(Arc::new(readers)), None)
         }
-        Location::Postgres(_) => (Writer::Postgres(write), None),
+        Location::Postgres(url) => (Writer::Postgres(write), None, Some(Hints::through(url))),
     };
-    Ok(Db::assemble(read, readers, writer, clock.clone(), statements, seen))
+    Ok(Db::assemble(read, readers, writer, clock.clone(), statements, seen, hints))
 }
 
 /// Asks the database for an answer, any answer.

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod embeddings;
 pub mod filter;
 pub mod graph;
+mod hints;
 pub mod ids;
 pub mod imports;
 pub mod jobs;
@@ -51,6 +52,7 @@ use sea_orm::QueryResult;
 use sea_orm::Statement;
 use tokio::sync::Notify;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -70,9 +72,67 @@ struct Inner {
     readers: Option<Arc<Readers>>,
     writer: writer::Writer,
     clock: Clock,
+    pulse: Arc<Pulse>,
+    hints: Option<Hints>,
+    statements: Arc<Statements>,
+}
+
+/// What this process knows of commits, its own and others', and who waits for them.
+#[derive(Debug)]
+struct Pulse {
     seen: watch::Sender<i64>,
     wake: Notify,
-    statements: Arc<Statements>,
+    tell: Notify,
+}
+
+impl Pulse {
+    fn new(seen: i64) -> Self {
+        let (seen, _) = watch::channel(seen);
+        Self { seen, wake: Notify::new(), tell: Notify::new() }
+    }
+
+    fn seen(&self) -> i64 {
+        *self.seen.borrow()
+    }
+
+    fn saw(&self, revision: i64) {
+        self.seen.send_if_modified(|seen| {
+            let newer = revision > *seen;
+            if newer {
+                *seen = revision;
+            }
+            newer
+        });
+    }
+
+    fn wake_here(&self) {
+        self.wake.notify_waiters();
+    }
+
+    /// Wakes whoever waits in this process, and has the others told.
+    fn wake(&self) {
+        self.wake_here();
+        self.tell.notify_one();
+    }
+
+    /// Ends when there is something to tell other processes.
+    async fn to_tell(&self) {
+        self.tell.notified().await;
+    }
+}
+
+/// The server through which processes tell each other of commits, and the task that does once it was asked to.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    url: String,
+    task: Mutex<Option<(tokio::task::JoinHandle<()>, CancellationToken)>>,
+}
+
+impl Hints {
+    /// Hints through the PostgreSQL server behind `url`.
+    pub(crate) fn through(url: String) -> Self {
+        Self { url, task: Mutex::default() }
+    }
 }
 
 /// Counts statements, and keeps their text while a test listens.
@@ -128,9 +188,22 @@ impl Db {
         clock: Clock,
         statements: Arc<Statements>,
         seen: i64,
+        hints: Option<Hints>,
     ) -> Self {
-        let (seen, _) = watch::channel(seen);
-        Self { inner: Arc::new(Inner { read, readers, writer, clock, seen, wake: Notify::new(), statements }) }
+        let pulse = Arc::new(Pulse::new(seen));
+        Self { inner: Arc::new(Inner { read, readers, writer, clock, pulse, hints, statements }) }
+    }
+
+    /// Begins to hear of other processes' commits, and to tell them of ours. Does nothing on SQLite.
+    #[expect(clippy::disallowed_methods, reason = "hears until the database closes; `close` waits for it")]
+    pub fn listen(&self) {
+        let Some(hints) = &self.inner.hints else { return };
+        let mut task = hints.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.is_none() {
+            let (stop, own) = (CancellationToken::new(), self.clock().new_id());
+            let exchange = hints::exchange(hints.url.clone(), self.inner.pulse.clone(), own, stop.clone());
+            *task = Some((tokio::spawn(exchange), stop));
+        }
     }
 
     /// A reader.
@@ -187,24 +260,18 @@ impl Db {
     /// A corpus revision that was committed: reading now sees it, or more.
     #[must_use]
     pub fn seen_revision(&self) -> i64 {
-        *self.inner.seen.borrow()
+        self.inner.pulse.seen()
     }
 
     /// Follows the corpus revision, as far as this process knows.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<i64> {
-        self.inner.seen.subscribe()
+        self.inner.pulse.seen.subscribe()
     }
 
     /// Takes note of a committed corpus revision.
     pub fn saw(&self, revision: i64) {
-        self.inner.seen.send_if_modified(|seen| {
-            let newer = revision > *seen;
-            if newer {
-                *seen = revision;
-            }
-            newer
-        });
+        self.inner.pulse.saw(revision);
     }
 
     /// Takes note of a commit of this process and wakes whoever waits for work, also when its caller has gone.
@@ -213,18 +280,26 @@ impl Db {
         self.wake();
     }
 
-    /// Ends when the next write of this process is durable; register before looking at the rows.
+    /// Ends when the next write of this process is durable, or another process told of one; register before looking at the rows.
     pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
-        self.inner.wake.notified()
+        self.inner.pulse.wake.notified()
     }
 
     /// Wakes whoever waits for work without a write.
     pub fn wake(&self) {
-        self.inner.wake.notify_waiters();
+        self.inner.pulse.wake();
     }
 
     /// Finishes the writes that wait, and closes every connection.
     pub async fn close(&self) {
+        if let Some(hints) = &self.inner.hints {
+            let task = hints.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((task, stop)) = task {
+                stop.cancel();
+                // It has nothing to say.
+                let _ = task.await;
+            }
+        }
         self.inner.writer.close().await;
         if let Some(readers) = &self.inner.readers {
             readers.close();

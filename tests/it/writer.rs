@@ -56,6 +56,41 @@ async fn ids(cx: &Ctx) -> Vec<String> {
     rows.expect("the documents").into_iter().map(|row| row.id).collect()
 }
 
+#[tokio::test]
+async fn a_commit_of_one_process_wakes_another_on_the_same_server() {
+    let test = TestApp::new().await;
+    if !postgres(&test) {
+        // A SQLite file has one process.
+        return;
+    }
+    let config = test.cx().config().clone();
+    let other = store::connect::open(&config.database, &test.clock).await.expect("opens");
+    for db in [test.cx().db(), &other] {
+        db.listen();
+    }
+    let mut seen = other.follow();
+    // A hint may be lost, for instance before the other listens; not all of them are.
+    let written = async {
+        for number in 0.. {
+            let id = format!("d{number}");
+            let write = test.cx().write(move |tx| {
+                let id = id.clone();
+                Box::pin(async move { insert(tx, &id).await })
+            });
+            write.await.expect("written");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = written => {}
+        heard = tokio::time::timeout(Duration::from_secs(60), seen.changed()) => {
+            heard.expect("within a minute").expect("the database is open");
+        }
+    }
+    assert!(other.seen_revision() > 0);
+    other.close().await;
+}
+
 /// Whether this is PostgreSQL, where two transactions can be open at once.
 fn postgres(test: &TestApp) -> bool {
     test.cx().db().backend() == DbBackend::Postgres
