@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::database_url;
+use crate::support::http;
 use crate::support::process::Serving;
 
 /// How often the server is killed.
@@ -23,7 +24,7 @@ type Acknowledged = Arc<Mutex<HashMap<String, bool>>>;
 
 /// Writes documents with a batch of chunks each until the server is gone.
 async fn write_until_killed(address: String, acknowledged: Acknowledged) {
-    let client = reqwest::Client::new();
+    let client = http().build().expect("a client");
     loop {
         let made = post(&client, &format!("{address}/api/documents"), &json!({ "title": "kept" })).await;
         let Some(id) = made.and_then(|body| body["id"].as_str().map(str::to_owned)) else { return };

@@ -156,6 +156,13 @@ impl Answer {
     }
 }
 
+/// A client of HTTP; reqwest is built without a TLS provider of its own choice.
+pub fn http() -> reqwest::ClientBuilder {
+    // Another test of the process was first, perhaps.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
+
 /// The URL of an empty database: a file in `folder`, or a new schema of the PostgreSQL server under test.
 pub async fn database_url(folder: &TempDir) -> String {
     match std::env::var_os("CORPUSD_TEST_DATABASE_URL") {

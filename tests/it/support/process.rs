@@ -11,6 +11,8 @@ use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
 
+use crate::support::http;
+
 /// The binary, in `folder`, without any setting of the machine it runs on; killed when forgotten.
 pub fn corpusd(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corpusd"));
@@ -56,7 +58,8 @@ impl Serving {
 
     /// The status and body of a GET.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("{}{path}", self.address)).await.expect("an answer");
+        let client = http().build().expect("a client");
+        let answer = client.get(format!("{}{path}", self.address)).send().await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
