@@ -14,12 +14,24 @@ use crate::error::Rule;
 use crate::error::Step;
 use crate::json::Json;
 
-/// How deep `$and` and `$or` may nest.
-const MAX_DEPTH: usize = 16;
-/// How many conditions a filter may have.
-const MAX_CONDITIONS: usize = 256;
-/// How many values all lists of a filter may have together.
-const MAX_VALUES: usize = 10_000;
+/// How large a filter may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How deep `$and` and `$or` may nest.
+    pub depth: usize,
+    /// How many conditions it may have.
+    pub conditions: usize,
+    /// How many values all its lists may have together.
+    pub values: usize,
+    /// How many values one list may have.
+    pub list: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { depth: 16, conditions: 256, values: 10_000, list: 10_000 }
+    }
+}
 
 /// A condition on metadata.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,8 +136,16 @@ impl Filter {
     /// # Errors
     /// [`Error::Invalid`], which names the place below `root`.
     pub fn parse(root: &[&str], json: &Json) -> Result<Self> {
+        Self::parse_within(root, json, Bounds::default())
+    }
+
+    /// Reads a filter that may be as large as `bounds` says.
+    ///
+    /// # Errors
+    /// As [`Filter::parse`].
+    pub fn parse_within(root: &[&str], json: &Json, bounds: Bounds) -> Result<Self> {
         let path = root.iter().map(|name| Step::Field((*name).to_owned())).collect();
-        let mut parser = Parser { path, conditions: 0, values: 0 };
+        let mut parser = Parser { path, bounds, conditions: 0, values: 0 };
         parser.object(json, 0)
     }
 
@@ -176,6 +196,7 @@ impl Filter {
 
 struct Parser {
     path: Vec<Step>,
+    bounds: Bounds,
     conditions: usize,
     values: usize,
 }
@@ -200,8 +221,8 @@ impl Parser {
     /// An object of fields and of `$and`/`$or`.
     fn object(&mut self, json: &Json, depth: usize) -> Result<Filter> {
         let Json::Object(entries) = json else { return Err(self.refuse(Rule::DictType)) };
-        if depth > MAX_DEPTH {
-            return Err(self.refuse_value(format!("must not nest deeper than {MAX_DEPTH}")));
+        if depth > self.bounds.depth {
+            return Err(self.refuse_value(format!("must not nest deeper than {}", self.bounds.depth)));
         }
         let mut all = Vec::new();
         for (key, value) in entries {
@@ -255,8 +276,9 @@ impl Parser {
 
     fn condition(&mut self, name: &str, test: Test, all: &mut Vec<Filter>) -> Result<()> {
         self.conditions += 1;
-        if self.conditions > MAX_CONDITIONS {
-            return Err(self.refuse_value(format!("a filter must not have more than {MAX_CONDITIONS} conditions")));
+        let most = self.bounds.conditions;
+        if self.conditions > most {
+            return Err(self.refuse_value(format!("a filter must not have more than {most} conditions")));
         }
         all.push(Filter::Field { name: name.to_owned(), test });
         Ok(())
@@ -310,8 +332,12 @@ impl Parser {
     fn list(&mut self, json: &Json) -> Result<Vec<Scalar>> {
         let Json::Array(items) = json else { return Err(self.refuse(Rule::ListType)) };
         self.values += items.len();
-        if self.values > MAX_VALUES {
-            return Err(self.refuse_value(format!("the lists of a filter must not have more than {MAX_VALUES} values")));
+        let Bounds { values, list, .. } = self.bounds;
+        if items.len() > list {
+            return Err(self.refuse_value(format!("a list of a filter must not have more than {list} values")));
+        }
+        if self.values > values {
+            return Err(self.refuse_value(format!("the lists of a filter must not have more than {values} values")));
         }
         let items = items.iter().enumerate().map(|(i, item)| {
             self.inside(Step::Index(i), |parser| match item {

@@ -25,6 +25,19 @@ pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     sum(a, b, |a, b| a * b)
 }
 
+/// The square of the distance.
+#[must_use]
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    sum(a, b, |a, b| (a - b) * (a - b))
+}
+
+/// A score as an f32; a dot product of great vectors may be beyond it.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "a score is an f32, as in the service this index stands in for")]
+pub fn narrow(score: f64) -> f32 {
+    score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+}
+
 /// The score of `vector` for `query`: the higher, the nearer.
 #[must_use]
 pub fn score(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
@@ -34,15 +47,9 @@ pub fn score(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
             let norms = (dot(query, query) * dot(vector, vector)).sqrt();
             if norms > 0.0 { (dot(query, vector) / norms).clamp(-1.0, 1.0) } else { 0.0 }
         }
-        Metric::Euclidean => 1.0 / (1.0 + sum(query, vector, |a, b| (a - b) * (a - b))),
+        Metric::Euclidean => 1.0 / (1.0 + squared_distance(query, vector)),
     };
-    // A dot product of great vectors may be beyond f32.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a score is an f32, as in the service this index stands in for"
-    )]
-    let score = score.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
-    score
+    narrow(score)
 }
 
 #[cfg(test)]
