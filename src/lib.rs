@@ -6,7 +6,7 @@
 //! ```text
 //! floor 8  cli                     parse arguments, load the configuration, call one function
 //! floor 7  server                  router, middleware, graceful shutdown
-//! floor 6  graphql, rest           the edges; neither knows the other exists
+//! floor 6  graphql, rest, emulator the edges; none knows another exists
 //! floor 5  app                     the assembled application; what the edges receive
 //! floor 4  sync                    claim, plan, push, record, report
 //! floor 3  service                 one function for each thing a caller can ask for
@@ -19,6 +19,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod emulator;
 pub mod entity;
 pub mod error;
 pub mod filter;

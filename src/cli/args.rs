@@ -10,6 +10,7 @@ use clap::Command;
 
 use crate::cli::Failure;
 use crate::cli::adopt;
+use crate::cli::emulate;
 use crate::cli::import;
 use crate::config::Config;
 use crate::config::settings;
@@ -55,6 +56,7 @@ pub fn command() -> Command {
                 .args(flags(|setting| DEMO.contains(&setting.name))),
         )
         .subcommand(adopt::command().args(flags(|setting| LOG_ONLY.contains(&setting.name))))
+        .subcommand(emulate::command().args(flags(|setting| setting.name == "CORPUSD_LOG")))
 }
 
 fn serve() -> Command {

@@ -6,6 +6,7 @@
 mod adopt;
 mod args;
 mod demo;
+mod emulate;
 mod export;
 mod import;
 mod progress;
@@ -108,6 +109,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "demo" => demo::run(config).await,
         "import" => import::run(matches, config).await,
         "adopt" => adopt::run(matches, config).await,
+        "emulate-pinecone" => emulate::run(matches).await,
         "schema" => {
             tasks::schema();
             Ok(())

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 9] = [
     &["service"],
     &["sync"],
     &["app"],
-    &["graphql", "rest"],
+    &["graphql", "rest", "emulator"],
     &["server"],
     &["cli", "main", "lib"],
 ];

@@ -7,6 +7,7 @@ mod dashboard;
 mod documents;
 mod duplicate;
 mod embeddings;
+mod emulator;
 mod graph;
 mod hostile;
 mod import;

@@ -44,7 +44,6 @@ use sea_orm::QueryOrder as _;
 
 use crate::support::TestApp;
 
-mod database;
 mod faults;
 mod following;
 mod races;

@@ -8,6 +8,7 @@
 //! its job (exports, `deleteVectors`) has it driven while it waits. [`TestApp::start_sync`]
 //! starts the loop that a server has.
 
+pub mod pinecone;
 pub mod process;
 
 pub mod rows;

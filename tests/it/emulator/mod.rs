@@ -1,0 +1,5 @@
+//! The emulator of Pinecone's API, over real sockets.
+
+mod data;
+mod faults;
+mod indexes;
