@@ -99,6 +99,8 @@ pub(super) struct State {
     pub(super) verifying: HashMap<String, i64>,
     pub(super) told: HashMap<String, Duration>,
     tidied: Option<Duration>,
+    /// A turn did not come to its end, and what it had claimed was not given back.
+    interrupted: bool,
 }
 
 impl Engine {
@@ -131,6 +133,7 @@ impl Engine {
             verifying: HashMap::new(),
             told: HashMap::new(),
             tidied: None,
+            interrupted: false,
         };
         let (ending, _) = watch::channel(Ending::No);
         Self { setup, session: Mutex::default(), state: tokio::sync::Mutex::new(state), ending }
@@ -199,11 +202,17 @@ impl Engine {
     /// What the database says; what was claimed is then given back at the next turn.
     pub async fn turn(&self) -> Result<Turn> {
         let mut state = self.state.lock().await;
+        if std::mem::replace(&mut state.interrupted, true) {
+            // What an earlier turn had claimed: its worker lives on, so that nobody else would take it.
+            self.retire().await?;
+        }
         let outcome = self.turn_once(&mut state).await;
-        if outcome.is_err()
-            && let Err(error) = self.retire().await
-        {
-            tracing::warn!(%error, "claims of an interrupted turn wait for the database");
+        state.interrupted = outcome.is_err();
+        if state.interrupted {
+            match self.retire().await {
+                Ok(()) => state.interrupted = false,
+                Err(error) => tracing::warn!(%error, "claims of an interrupted turn wait for the database"),
+            }
         }
         outcome
     }
