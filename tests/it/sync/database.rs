@@ -33,8 +33,8 @@ impl Lab {
             pids.extend(pid);
         }
         drop(idle);
-        let server = std::env::var("CORPUSD_TEST_DATABASE_URL").unwrap();
-        let mut outside = <sqlx::PgConnection as sqlx::Connection>::connect(&server).await.unwrap();
+        let mut outside =
+            <sqlx::PgConnection as sqlx::Connection>::connect_with(&pool.connect_options()).await.unwrap();
         sqlx::query("SELECT pg_terminate_backend(pid) FROM unnest($1) AS pid")
             .bind(&pids)
             .execute(&mut outside)
@@ -45,9 +45,15 @@ impl Lab {
 
     /// Writes entries of the log until one does not fit any more.
     async fn fill(&self) {
-        let entry = |tx: &Tx| tx.record(Change::new(ChangeKind::SyncChanged, "d", "d"));
-        let write = || self.test.cx().write(move |tx| Box::pin(async move { Ok(entry(tx)) }));
-        while write().await.is_ok() {}
+        let entry = || {
+            self.test.cx().write(|tx| {
+                Box::pin(async move {
+                    tx.record(Change::new(ChangeKind::SyncChanged, "d", "d"));
+                    Ok(())
+                })
+            })
+        };
+        while entry().await.is_ok() {}
     }
 
     /// Leaves the SQLite file room for so many more pages.
