@@ -206,6 +206,14 @@ impl Json {
     }
 }
 
+/// Whether these are the digits of a whole number that a 64-bit float does not hold for certain: beyond 2^53.
+#[must_use]
+pub fn is_beyond_f64(digits: &str) -> bool {
+    const LARGEST: u64 = 1 << 53;
+    let whole = digits.strip_prefix('-').unwrap_or(digits);
+    whole.bytes().all(|byte| byte.is_ascii_digit()) && whole.parse::<u64>().map_or(true, |number| number > LARGEST)
+}
+
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = String::new();
@@ -471,6 +479,16 @@ impl<B: Build> Reader<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_numbers_beyond_2_to_the_53_are_told_apart() {
+        for digits in ["9007199254740993", "-9007199254740993", "123456789012345678901", "18446744073709551616"] {
+            assert!(is_beyond_f64(digits), "{digits}");
+        }
+        for digits in ["0", "-7", "9007199254740992", "-9007199254740992", "1.5", "1e300", "9007199254740993.5"] {
+            assert!(!is_beyond_f64(digits), "{digits}");
+        }
+    }
 
     fn parse(text: &str) -> Result<String, JsonError> {
         Json::parse(text.as_bytes(), Literals::Strict).map(|value| value.to_string())

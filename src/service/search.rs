@@ -24,6 +24,7 @@ use crate::index::IndexErrorKind;
 use crate::index::VectorQuery;
 use crate::json::Json;
 use crate::json::Literals;
+use crate::json::is_beyond_f64;
 use crate::service::Ctx;
 use crate::service::rules;
 use crate::service::rules::Check;
@@ -368,6 +369,7 @@ fn record_metadata(chunk_id: &str, of: &Attributes) -> Json {
                         put(&key, Json::Array(items))
                     }
                     Json::Array(_) | Json::Object(_) => put(&key, Json::String(value.to_string())),
+                    Json::Number(digits) if is_beyond_f64(&digits) => put(&key, Json::String(digits)),
                     Json::Bool(_) | Json::Number(_) | Json::String(_) => put(&key, value),
                 }
             }

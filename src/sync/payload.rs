@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::clock::naive_iso;
 use crate::json::Json;
 use crate::json::Literals;
+use crate::json::is_beyond_f64;
 use crate::json::write_string;
 use crate::store::claims::Rows;
 use crate::sync::preflight::Refusal;
@@ -117,6 +118,8 @@ fn add_user_metadata(entries: &mut Vec<(String, Json)>, text: Option<&str>) -> R
             Json::Number(digits) if !digits.parse::<f64>().is_ok_and(f64::is_finite) => {
                 return Err(Refusal::new("metadata_type", format!("{key}: {digits} is not a number an index takes")));
             }
+            // An index keeps numbers as 64-bit floats; what would not come back as it was travels as text.
+            Json::Number(digits) if is_beyond_f64(&digits) => Json::String(digits),
             Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
             Json::Array(ref items) if items.iter().all(|item| item.as_str().is_some()) => value,
             Json::Array(_) | Json::Object(_) => Json::String(value.to_string()),
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_keys_win_nulls_go_and_nested_values_become_text() {
+    fn reserved_keys_win_nulls_go_and_nested_values_and_long_numbers_become_text() {
         let rows = Rows {
             chunk_metadata: Some(
                 r#"{"a":1,"text":"forged","n":{"x":[1]},"gone":1,"l":["p","q"],"m":["p",1]}"#.to_owned(),
@@ -173,7 +176,7 @@ mod tests {
         assert_eq!(
             payload.metadata(7),
             format!(
-                r#"{{"_cd_corpus":"corpus","_cd_doc":"d","a":123456789012345678901,"chunk_id":"c","chunk_index":0,"created_at":"1970-01-01T00:00:00","document_id":"d","document_source":"","document_title":"Title","embedding_id":"e","l":["p","q"],"m":"[\"p\",1]","n":"{{\"x\":[1]}}","text":"Text","_cd_hash":"{}","_cd_rev":7}}"#,
+                r#"{{"_cd_corpus":"corpus","_cd_doc":"d","a":"123456789012345678901","chunk_id":"c","chunk_index":0,"created_at":"1970-01-01T00:00:00","document_id":"d","document_source":"","document_title":"Title","embedding_id":"e","l":["p","q"],"m":"[\"p\",1]","n":"{{\"x\":[1]}}","text":"Text","_cd_hash":"{}","_cd_rev":7}}"#,
                 payload.hash
             )
         );
