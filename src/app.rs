@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
@@ -48,7 +46,7 @@ impl App {
         let target = Arc::new(Configured {
             name: config.index.name.clone(),
             kind: index.kind().to_owned(),
-            identity: format!("{:032x}", xxh3_128(format!("{}\n{}", index.kind(), config.index.name).as_bytes())),
+            identity: targets::identity(index.kind(), index.place(), &config.index.name),
             dimension: config.index.dimension.and_then(|dimension| i32::try_from(dimension).ok()),
             metric: index.metric().name().to_owned(),
         });

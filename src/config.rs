@@ -1,7 +1,7 @@
 //! The configuration: one tree, typed, read once and passed down by value.
 //!
-//! The defaults are those of [`Config::default`]; [`settings`] is the one table of
-//! names, allowed values and help, and the only way from text to this tree.
+//! The defaults are those of [`Config::default`]; [`settings`] has the one table
+//! of names, allowed values and help, and is the only way from text to this tree.
 
 pub mod settings;
 
@@ -113,19 +113,32 @@ pub struct IndexConfig {
     pub dimension: Option<u32>,
     /// `CORPUSD_AUTO_EXPORT`: new embeddings go to the index without being exported by hand.
     pub auto_export: bool,
-    /// How Pinecone is reached; this version has no such target and refuses to start with a key.
+    /// How Pinecone is reached, which is the index when there is a key.
     pub pinecone: PineconeConfig,
 }
+
+/// The clouds that an index can be created in.
+pub const CLOUDS: [&str; 3] = ["aws", "gcp", "azure"];
 
 /// How Pinecone is reached.
 #[derive(Debug, Clone)]
 pub struct PineconeConfig {
     /// `PINECONE_API_KEY`
     pub api_key: Option<Secret>,
-    /// `PINECONE_ENVIRONMENT`: the region of an index that has to be created.
-    pub environment: String,
+    /// `PINECONE_CLOUD`: where an index is created.
+    pub cloud: Option<String>,
+    /// `PINECONE_REGION`: where in the cloud.
+    pub region: Option<String>,
+    /// `PINECONE_ENVIRONMENT`: an older name of the region, with the cloud at its end or without.
+    pub environment: Option<String>,
     /// `PINECONE_CONTROLLER_HOST`
     pub controller_host: String,
+    /// `PINECONE_INDEX_HOST`: the index itself, which is then not looked up.
+    pub index_host: Option<String>,
+    /// `PINECONE_API_VERSION`
+    pub api_version: String,
+    /// `CORPUSD_PINECONE_SHARE`: how much of the published rates is used.
+    pub share: f64,
 }
 
 /// How vectors are compared. A higher score is better on every metric.
@@ -232,8 +245,13 @@ impl Default for PineconeConfig {
     fn default() -> Self {
         Self {
             api_key: None,
-            environment: "us-east-1".to_owned(),
+            cloud: None,
+            region: None,
+            environment: None,
             controller_host: "https://api.pinecone.io".to_owned(),
+            index_host: None,
+            api_version: "2026-04".to_owned(),
+            share: 0.8,
         }
     }
 }

@@ -41,6 +41,7 @@ pub async fn search(count: usize) {
                 vector: data::vector(1_000_000 + seed),
                 top_k: 10,
                 filter: filter.clone(),
+                metadata: true,
             };
             let start = Instant::now();
             let found = index.query(query).await.expect("the search runs");

@@ -14,8 +14,8 @@ use crate::cli::emulate;
 use crate::cli::import;
 use crate::config::Config;
 use crate::config::settings;
-use crate::config::settings::SETTINGS;
 use crate::config::settings::Setting;
+use crate::config::settings::table::SETTINGS;
 use crate::store::connect::Location;
 
 /// Settings of commands that only open the database.

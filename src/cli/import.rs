@@ -17,7 +17,6 @@ use crate::cli::progress::Progress;
 use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::settings;
 use crate::service::import;
 use crate::service::import::Import;
 use crate::service::import::Outcome;
@@ -62,7 +61,6 @@ struct Tally {
 
 /// Imports, and prints one line about it.
 pub async fn run(matches: &ArgMatches, config: Config) -> Result<(), Failure> {
-    settings::check_target(&config).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
     let here = std::env::current_dir().map_err(|error| Failure::Failed(format!("no current folder: {error}")))?;
     let mut found = Found::default();
     for path in matches.get_many::<PathBuf>("paths").into_iter().flatten() {

@@ -10,13 +10,11 @@ use crate::cli::Failure;
 use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::settings;
 use crate::server;
 use crate::server::Ended;
 
 /// Serves until the process is asked to stop.
 pub async fn run(config: Config) -> Result<(), Failure> {
-    settings::check_target(&config).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
     let mut stop = signals()?;
     // The address first: a second server on it must not touch the database.
     let listener = listen(&config).await?;

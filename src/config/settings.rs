@@ -1,21 +1,20 @@
-//! The table of settings: every name, what is allowed, and what it means.
+//! Settings: how a value that somebody wrote down becomes a field of the tree, or is refused.
 //!
 //! A value is looked for on the command line, then in the environment, then in
 //! `.env`; an empty one means the default. [`read`] turns what was found into a
 //! [`Config`], or tells everything that is wrong at once. Nothing here looks
-//! anything up by itself.
+//! anything up by itself. Every name is in [`table`], what a value may be in [`value`].
+
+pub mod table;
+pub mod value;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
-use std::time::Duration;
 
 use crate::config::Config;
-use crate::config::Metric;
-use crate::config::Secret;
+use crate::config::settings::table::SETTINGS;
+use crate::config::settings::value::SWITCH;
+use crate::config::settings::value::seconds_text;
 
 /// A heading of the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +36,7 @@ impl Group {
             Self::Server => "Server",
             Self::Database => "Database",
             Self::Index => "Vector index",
-            Self::Pinecone => "Pinecone (a target that this version does not have)",
+            Self::Pinecone => "Pinecone (the vector index, when PINECONE_API_KEY is set)",
             Self::Sync => "Sync",
             Self::Limits => "Limits",
         }
@@ -169,17 +168,6 @@ fn check_timings(config: &Config, wrong: &mut Vec<WrongSetting>) {
     );
 }
 
-/// Refuses a configuration that asks for a target this version does not have.
-///
-/// # Errors
-/// When a Pinecone key is set.
-pub fn check_target(config: &Config) -> Result<(), WrongSetting> {
-    match (&config.index.pinecone.api_key, named("PINECONE_API_KEY")) {
-        (Some(_), Some(setting)) => Err(setting.refuse("", setting.allowed)),
-        (_, _) => Ok(()),
-    }
-}
-
 /// The path of a SQLite URL, only the scheme of any other: the rest may hold a password.
 #[must_use]
 pub fn redacted(url: &str) -> String {
@@ -194,369 +182,12 @@ pub fn redacted(url: &str) -> String {
     }
 }
 
-const SWITCH: &str = "true or false";
-const SECONDS: &str = "a number of seconds, above 0 and at most 1000000";
-const COUNT: &str = "a whole number from 1 to 1000000000";
-
-fn whole<T: FromStr + PartialOrd>(text: &str, range: &RangeInclusive<T>) -> Option<T> {
-    text.parse().ok().filter(|number| range.contains(number))
-}
-
-fn count<T: FromStr + PartialOrd + From<u32>>(text: &str) -> Option<T> {
-    whole(text, &(T::from(1)..=T::from(1_000_000_000)))
-}
-
-fn bytes(text: &str) -> Option<usize> {
-    whole(text, &(1..=1_000_000_000))
-}
-
-fn switch(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" => Some(false),
-        _ => None,
-    }
-}
-
-fn seconds(text: &str) -> Option<Duration> {
-    let number: f64 = text.parse().ok()?;
-    let duration = if number > 0.0 && number <= 1e6 { Duration::try_from_secs_f64(number).ok()? } else { return None };
-    (!duration.is_zero()).then_some(duration)
-}
-
-fn seconds_text(duration: Duration) -> String {
-    duration.as_secs_f64().to_string()
-}
-
-fn host(text: &str) -> Option<IpAddr> {
-    if text.eq_ignore_ascii_case("localhost") { Some(Ipv4Addr::LOCALHOST.into()) } else { text.parse().ok() }
-}
-
-fn synchronous(text: &str) -> Option<bool> {
-    match text.to_ascii_uppercase().as_str() {
-        "FULL" => Some(true),
-        "NORMAL" => Some(false),
-        _ => None,
-    }
-}
-
-fn filter(text: &str) -> Option<String> {
-    tracing_subscriber::EnvFilter::builder().parse(text).ok()?;
-    Some(text.to_owned())
-}
-
-fn index_name(text: &str) -> Option<String> {
-    let fine = text.len() <= 45 && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    fine.then(|| text.to_owned())
-}
-
-fn namespace(text: &str) -> Option<String> {
-    let fine = text.len() <= 512 && text.chars().all(|c| c.is_ascii() && !c.is_control()) && text != "__default__";
-    fine.then(|| text.to_owned())
-}
-
-fn web_address(text: &str) -> Option<String> {
-    let fine = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    fine.then(|| text.to_owned())
-}
-
-fn metric(text: &str) -> Option<Metric> {
-    [Metric::Cosine, Metric::Dotproduct, Metric::Euclidean].into_iter().find(|metric| metric.name() == text)
-}
-
-/// Fills a field of the tree, when the value was read.
-fn put<T>(field: &mut T, value: Option<T>) -> Option<()> {
-    *field = value?;
-    Some(())
-}
-
-type Set = fn(&mut Config, &str) -> Option<()>;
-type Get = fn(&Config) -> String;
-
-const fn plain(
-    group: Group,
-    name: &'static str,
-    help: &'static str,
-    allowed: &'static str,
-    set: Set,
-    get: Get,
-) -> Setting {
-    Setting { name, group, help, allowed, shown: Shown::Plain, set, get }
-}
-
-/// Every setting, in the order of the help.
-pub const SETTINGS: &[Setting] = &[
-    plain(
-        Group::Server,
-        "CORPUSD_HOST",
-        "The address to listen on",
-        "an IP address, or localhost",
-        |c, v| put(&mut c.server.host, host(v)),
-        |c| c.server.host.to_string(),
-    ),
-    plain(
-        Group::Server,
-        "CORPUSD_PORT",
-        "The port to listen on; 0 picks a free one",
-        "a whole number from 0 to 65535",
-        |c, v| put(&mut c.server.port, v.parse().ok()),
-        |c| c.server.port.to_string(),
-    ),
-    plain(
-        Group::Server,
-        "CORPUSD_GRACE_S",
-        "How long a stopping server waits for requests under way",
-        SECONDS,
-        |c, v| put(&mut c.server.grace, seconds(v)),
-        |c| seconds_text(c.server.grace),
-    ),
-    plain(
-        Group::Server,
-        "CORPUSD_VALIDATION_STATUS",
-        "The status of a REST validation error: FastAPI's 422, or the 400 of the older API document",
-        "422 or 400",
-        |c, v| put(&mut c.server.validation_status, v.parse().ok().filter(|status| matches!(status, 400 | 422))),
-        |c| c.server.validation_status.to_string(),
-    ),
-    plain(
-        Group::Server,
-        "CORPUSD_LOG",
-        "What is logged, on standard error",
-        "off, error, warn, info, debug or trace, or a filter by module such as info,corpusd=debug",
-        |c, v| put(&mut c.log.filter, filter(v)),
-        |c| c.log.filter.clone(),
-    ),
-    Setting {
-        shown: Shown::Url,
-        ..plain(
-            Group::Database,
-            "DATABASE_URL",
-            "The database, in SQLAlchemy's or sqlx's spelling; a SQLite file is created",
-            "a URL of a SQLite file or a PostgreSQL database",
-            |c, v| put(&mut c.database.url, Some(v.to_owned())),
-            |c| c.database.url.clone(),
-        )
-    },
-    plain(
-        Group::Database,
-        "DB_ECHO",
-        "Log every statement",
-        SWITCH,
-        |c, v| put(&mut c.database.echo, switch(v)),
-        |c| c.database.echo.to_string(),
-    ),
-    plain(
-        Group::Database,
-        "CORPUSD_POOL_SIZE",
-        "Connections: for reading on SQLite, for everything on PostgreSQL",
-        "a whole number from 1 to 1000",
-        |c, v| put(&mut c.database.pool_size, whole(v, &(1..=1000))),
-        |c| c.database.pool_size.to_string(),
-    ),
-    plain(
-        Group::Database,
-        "CORPUSD_POOL_TIMEOUT_S",
-        "How long a request waits for a connection",
-        SECONDS,
-        |c, v| put(&mut c.database.acquire_timeout, seconds(v)),
-        |c| seconds_text(c.database.acquire_timeout),
-    ),
-    plain(
-        Group::Database,
-        "CORPUSD_SQLITE_SYNCHRONOUS",
-        "FULL, or NORMAL, which is faster and may lose the last commits at a power cut",
-        "FULL or NORMAL",
-        |c, v| put(&mut c.database.sqlite_full_sync, synchronous(v)),
-        |c| if c.database.sqlite_full_sync { "FULL" } else { "NORMAL" }.to_owned(),
-    ),
-    plain(
-        Group::Index,
-        "CORPUSD_AUTO_EXPORT",
-        "Send new embeddings to the index by themselves; else they are held until they are exported",
-        SWITCH,
-        |c, v| put(&mut c.index.auto_export, switch(v)),
-        |c| c.index.auto_export.to_string(),
-    ),
-    plain(
-        Group::Index,
-        "CORPUSD_METRIC",
-        "How the local index compares vectors",
-        "cosine, dotproduct or euclidean",
-        |c, v| put(&mut c.index.metric, metric(v)),
-        |c| c.index.metric.name().to_owned(),
-    ),
-    plain(
-        Group::Index,
-        "CORPUSD_DIMENSION",
-        "Numbers of a vector in the index; learned from the first vector when not set",
-        "a whole number from 1 to 20000",
-        |c, v| put(&mut c.index.dimension, whole(v, &(1..=20_000)).map(Some)),
-        |c| c.index.dimension.map(|dimension| dimension.to_string()).unwrap_or_default(),
-    ),
-    plain(
-        Group::Index,
-        "PINECONE_INDEX_NAME",
-        "The name of the index",
-        "1 to 45 lower-case letters, digits and hyphens",
-        |c, v| put(&mut c.index.name, index_name(v)),
-        |c| c.index.name.clone(),
-    ),
-    plain(
-        Group::Index,
-        "PINECONE_NAMESPACE",
-        "The namespace of documents that name none",
-        "1 to 512 ASCII characters without control characters, and not __default__",
-        |c, v| put(&mut c.index.namespace, namespace(v)),
-        |c| c.index.namespace.clone(),
-    ),
-    Setting {
-        shown: Shown::Secret,
-        ..plain(
-            Group::Pinecone,
-            "PINECONE_API_KEY",
-            "The key of the Pinecone target; must not be set",
-            "the Pinecone target is not part of this version yet; \
-             unset the variable (or set it to nothing) to run with the local index",
-            |c, v| put(&mut c.index.pinecone.api_key, Some(Some(Secret::new(v)))),
-            |_| String::new(),
-        )
-    },
-    plain(
-        Group::Pinecone,
-        "PINECONE_ENVIRONMENT",
-        "The region of an index that has to be created",
-        "a region's name",
-        |c, v| put(&mut c.index.pinecone.environment, Some(v.to_owned())),
-        |c| c.index.pinecone.environment.clone(),
-    ),
-    Setting {
-        shown: Shown::Url,
-        ..plain(
-            Group::Pinecone,
-            "PINECONE_CONTROLLER_HOST",
-            "Where indexes are listed and created",
-            "an http or https URL",
-            |c, v| put(&mut c.index.pinecone.controller_host, web_address(v)),
-            |c| c.index.pinecone.controller_host.clone(),
-        )
-    },
-    plain(
-        Group::Sync,
-        "CORPUSD_EXPORT_WAIT_S",
-        "How long a REST export waits for its job, which then goes on",
-        SECONDS,
-        |c, v| put(&mut c.sync.export_wait, seconds(v)),
-        |c| seconds_text(c.sync.export_wait),
-    ),
-    plain(
-        Group::Sync,
-        "CORPUSD_SYNC_HEARTBEAT_S",
-        "How often a process says that it lives",
-        SECONDS,
-        |c, v| put(&mut c.sync.heartbeat, seconds(v)),
-        |c| seconds_text(c.sync.heartbeat),
-    ),
-    plain(
-        Group::Sync,
-        "CORPUSD_SYNC_LEASE_S",
-        "How long a silent process keeps its work; more than two heartbeats",
-        SECONDS,
-        |c, v| put(&mut c.sync.lease, seconds(v)),
-        |c| seconds_text(c.sync.lease),
-    ),
-    plain(
-        Group::Sync,
-        "CORPUSD_SYNC_TIMEOUT_S",
-        "How long one request to the index may take; less than the lease",
-        SECONDS,
-        |c, v| put(&mut c.sync.request_timeout, seconds(v)),
-        |c| seconds_text(c.sync.request_timeout),
-    ),
-    plain(
-        Group::Sync,
-        "CORPUSD_SYNC_DOUBT_S",
-        "How long an unanswered request may still be applied; more than the timeout",
-        SECONDS,
-        |c, v| put(&mut c.sync.doubt, seconds(v)),
-        |c| seconds_text(c.sync.doubt),
-    ),
-    plain(
-        Group::Sync,
-        "CORPUSD_SYNC_POLL_S",
-        "How often the engine looks for work without being woken",
-        SECONDS,
-        |c, v| put(&mut c.sync.poll, seconds(v)),
-        |c| seconds_text(c.sync.poll),
-    ),
-    plain(
-        Group::Sync,
-        "CORPUSD_SYNC_CLAIM_SIZE",
-        "How many records the engine takes at once",
-        "a whole number from 1 to 10000",
-        |c, v| put(&mut c.sync.claim_size, whole(v, &(1..=10_000))),
-        |c| c.sync.claim_size.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_BODY_BYTES",
-        "Bytes of a request body",
-        COUNT,
-        |c, v| put(&mut c.limits.body_bytes, bytes(v)),
-        |c| c.limits.body_bytes.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_TEXT_BYTES",
-        "Bytes of a chunk's text",
-        COUNT,
-        |c, v| put(&mut c.limits.text_bytes, bytes(v)),
-        |c| c.limits.text_bytes.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_METADATA_BYTES",
-        "Bytes of one metadata object",
-        COUNT,
-        |c, v| put(&mut c.limits.metadata_bytes, bytes(v)),
-        |c| c.limits.metadata_bytes.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_BATCH",
-        "Items of one batch",
-        COUNT,
-        |c, v| put(&mut c.limits.batch, bytes(v)),
-        |c| c.limits.batch.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_DIMENSION",
-        "Numbers of one vector",
-        "a whole number from 1 to 20000",
-        |c, v| put(&mut c.limits.dimension, whole(v, &(1..=20_000))),
-        |c| c.limits.dimension.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_REST_PAGE",
-        "Rows of one REST page; a greater limit is cut to this",
-        COUNT,
-        |c, v| put(&mut c.limits.rest_page, count(v)),
-        |c| c.limits.rest_page.to_string(),
-    ),
-    plain(
-        Group::Limits,
-        "CORPUSD_MAX_GRAPHQL_PAGE",
-        "Rows of one GraphQL page",
-        COUNT,
-        |c, v| put(&mut c.limits.graphql_page, count(v)),
-        |c| c.limits.graphql_page.to_string(),
-    ),
-];
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::Secret;
 
     fn with(values: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         read(|setting| values.iter().find(|(name, _)| *name == setting.name).map(|(_, value)| OsString::from(value)))
@@ -601,6 +232,10 @@ mod tests {
             ("CORPUSD_SQLITE_SYNCHRONOUS", "OFF"),
             ("PINECONE_NAMESPACE", "__default__"),
             ("CORPUSD_VALIDATION_STATUS", "500"),
+            ("PINECONE_API_VERSION", "latest"),
+            ("PINECONE_CLOUD", "Aws"),
+            ("PINECONE_ENVIRONMENT", "gcp-starter"),
+            ("CORPUSD_PINECONE_SHARE", "0"),
         ] {
             let wrong = with(&[(name, value)]).unwrap_err();
             assert!(wrong.len() == 1 && wrong[0].starts_with(&format!("{name}: \"{value}\"")), "{wrong:?}");
@@ -627,12 +262,30 @@ mod tests {
     #[test]
     fn an_empty_value_is_the_default_and_a_key_is_never_shown() {
         let config = with(&[("CORPUSD_PORT", ""), ("PINECONE_API_KEY", "")]).unwrap();
-        assert_eq!(config.server.port, 8000);
-        assert_eq!(check_target(&config), Ok(()));
-        let config = with(&[("PINECONE_API_KEY", "pcsk_123")]).unwrap();
-        let told = check_target(&config).unwrap_err().to_string();
-        assert!(told.starts_with("PINECONE_API_KEY: \"***\" is not allowed: the Pinecone target"), "{told}");
+        assert_eq!((config.server.port, config.index.pinecone.api_key), (8000, None));
+        let config = with(&[("PINECONE_API_KEY", " pcsk_123\n")]).unwrap();
+        assert_eq!(config.index.pinecone.api_key.as_ref().map(Secret::reveal), Some("pcsk_123"));
         assert!(!format!("{config:?}").contains("pcsk_123"));
+        for wrong in ["pcsk 123", "pcsk_\u{e9}", "pcsk_\u{7f}"] {
+            let told = with(&[("PINECONE_API_KEY", wrong)]).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with("PINECONE_API_KEY: \"***\" is not allowed"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_https_unless_it_says_otherwise() {
+        for (given, host) in [
+            ("api.example.com", "https://api.example.com"),
+            ("http://127.0.0.1:8/", "http://127.0.0.1:8"),
+            ("https://h/i/one/", "https://h/i/one"),
+        ] {
+            let config = with(&[("PINECONE_CONTROLLER_HOST", given), ("PINECONE_INDEX_HOST", given)]).unwrap();
+            assert_eq!(config.index.pinecone.controller_host, host);
+            assert_eq!(config.index.pinecone.index_host.as_deref(), Some(host));
+        }
+        for wrong in ["ftp://h", "http://", "a b", "http://h/?q=1"] {
+            assert_eq!(with(&[("PINECONE_INDEX_HOST", wrong)]).unwrap_err().len(), 1, "{wrong}");
+        }
     }
 
     #[test]

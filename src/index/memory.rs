@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::config::Metric;
+use crate::index::IdPage;
 use crate::index::IndexError;
 use crate::index::IndexErrorKind;
 use crate::index::IndexLimits;
@@ -96,6 +97,8 @@ impl Default for MemoryIndex {
             upsert_bytes: 2_000_000,
             delete_ids: 1000,
             metadata_bytes: 40_960,
+            query_namespaces: None,
+            rates: None,
         })
     }
 }
@@ -307,16 +310,14 @@ impl VectorIndex for MemoryIndex {
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        after: Option<&'a str>,
+        page: Option<&'a str>,
         limit: usize,
-    ) -> BoxFuture<'a, IndexResult<Vec<String>>> {
+    ) -> BoxFuture<'a, IndexResult<IdPage>> {
         Box::pin(async move {
             let state = self.state();
-            let ids = state
-                .records
-                .keys()
-                .filter(|(of, id)| of == namespace && after.is_none_or(|after| id.as_str() > after));
-            Ok(ids.map(|(_, id)| id.clone()).take(limit).collect())
+            let ids =
+                state.records.keys().filter(|(of, id)| of == namespace && page.is_none_or(|after| id.as_str() > after));
+            Ok(IdPage::behind_last(ids.map(|(_, id)| id.clone()).take(limit).collect(), limit))
         })
     }
 

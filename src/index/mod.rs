@@ -6,24 +6,31 @@
 
 pub mod local;
 pub mod memory;
+pub mod pinecone;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use futures_util::future::BoxFuture;
-use sea_orm::DbErr;
 
 use crate::config::Config;
 use crate::config::Metric;
 use crate::filter::Filter;
 use crate::store::Db;
+use crate::store::connect::OpenError;
+use futures_util::future::BoxFuture;
 
-/// The index that `config` names.
+/// The index that `config` names: Pinecone's with a key for it, the embedded one without. An index elsewhere is
+/// not asked for anything here.
 ///
 /// # Errors
-/// What the database says, where the index lives in it.
-pub async fn open(config: &Config, db: &Db) -> Result<Arc<dyn VectorIndex>, DbErr> {
-    Ok(Arc::new(local::LocalIndex::open(&config.index, db).await?))
+/// What the database says, where the index lives in it; what cannot be sent of the settings, where it does not.
+pub async fn open(config: &Config, db: &Db) -> Result<Arc<dyn VectorIndex>, OpenError> {
+    match &config.index.pinecone.api_key {
+        None => Ok(Arc::new(local::LocalIndex::open(&config.index, db).await?)),
+        Some(key) => {
+            let index = pinecone::PineconeIndex::new(config, key.clone(), db).map_err(OpenError::Index)?;
+            Ok(Arc::new(index))
+        }
+    }
 }
 
 /// One record: what the index holds under an id of a namespace.
@@ -55,6 +62,8 @@ pub struct VectorQuery {
     pub top_k: usize,
     /// A condition on metadata, resolved before scoring.
     pub filter: Option<Filter>,
+    /// Whether the metadata of matches is wanted: an index elsewhere sends many matches only without it.
+    pub metadata: bool,
 }
 
 /// One match, best first. A higher score is better on every metric.
@@ -66,8 +75,27 @@ pub struct Match {
     pub id: String,
     /// How near it is.
     pub score: f32,
-    /// Its metadata, as it was written.
+    /// Its metadata, when it was asked for.
     pub metadata: String,
+}
+
+/// A page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IdPage {
+    /// Ids in bytewise order.
+    pub ids: Vec<String>,
+    /// What to ask with for the page behind; nothing at the end. It is the index's own and good for a while
+    /// only: a listing that was interrupted for long begins anew.
+    pub next: Option<String>,
+}
+
+impl IdPage {
+    /// A page of an index that goes on behind the last id it gave.
+    #[must_use]
+    pub fn behind_last(ids: Vec<String>, limit: usize) -> Self {
+        let next = if ids.len() < limit { None } else { ids.last().cloned() };
+        Self { ids, next }
+    }
 }
 
 /// What an index says of itself.
@@ -92,6 +120,21 @@ pub struct IndexLimits {
     pub delete_ids: usize,
     /// Bytes of one record's metadata.
     pub metadata_bytes: usize,
+    /// Namespaces that are searched together at most; nothing, where a query takes all of them.
+    pub query_namespaces: Option<usize>,
+    /// How fast it may be written to; nothing, where only the machine sets the pace.
+    pub rates: Option<Rates>,
+}
+
+/// How fast one namespace of an index may be written to: what a client plans with, a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests of one operation.
+    pub requests: u32,
+    /// Bytes of upserts.
+    pub upsert_bytes: u32,
+    /// Ids of deletes.
+    pub delete_ids: u32,
 }
 
 /// What is known of a failed request. See sync.md 4.4.
@@ -146,6 +189,11 @@ pub trait VectorIndex: Send + Sync + std::fmt::Debug {
     /// `local` or `pinecone`.
     fn kind(&self) -> &'static str;
 
+    /// Where it is, when an index of its kind may be in several places.
+    fn place(&self) -> Option<&str> {
+        None
+    }
+
     /// What one request may hold.
     fn limits(&self) -> IndexLimits;
 
@@ -167,13 +215,14 @@ pub trait VectorIndex: Send + Sync + std::fmt::Debug {
     /// The records of these ids that it holds.
     fn fetch<'a>(&'a self, namespace: &'a str, ids: &'a [String]) -> BoxFuture<'a, IndexResult<Vec<VectorRecord>>>;
 
-    /// Up to `limit` ids of a namespace after `after`, in bytewise order.
+    /// A page of the ids of a namespace, the first one or the one that an earlier page named: at most `limit`,
+    /// and fewer where the index gives fewer at a time. One request.
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        after: Option<&'a str>,
+        page: Option<&'a str>,
         limit: usize,
-    ) -> BoxFuture<'a, IndexResult<Vec<String>>>;
+    ) -> BoxFuture<'a, IndexResult<IdPage>>;
 
     /// What it holds.
     fn stats(&self) -> BoxFuture<'_, IndexResult<IndexStats>>;

@@ -68,9 +68,12 @@ pub async fn adopt(cx: &Ctx, from: Location, config: DatabaseConfig) -> Result<R
 fn cannot_open(error: OpenError) -> Error {
     match error {
         OpenError::Database(cause) => cause.into(),
-        OpenError::Url(_) | OpenError::Seed | OpenError::NotSeed | OpenError::Foreign | OpenError::OldSqlite(_) => {
-            Error::conflict(error.to_string())
-        }
+        OpenError::Url(_)
+        | OpenError::Seed
+        | OpenError::NotSeed
+        | OpenError::Foreign
+        | OpenError::OldSqlite(_)
+        | OpenError::Index(_) => Error::conflict(error.to_string()),
     }
 }
 

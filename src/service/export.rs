@@ -122,22 +122,21 @@ pub async fn index_stats(cx: &Ctx) -> Result<IndexStats> {
 /// [`Error::Invalid`] for a vector of another dimension than the index has, or one that it cannot compare;
 /// [`Error::Unavailable`] when the index does not answer.
 pub async fn search(cx: &Ctx, vector: Vec<f32>, top_k: usize) -> Result<Vec<Match>> {
-    match cx.index().dimension() {
-        // Nothing was ever exported.
-        None => return Ok(Vec::new()),
-        Some(dimension) if dimension as usize != vector.len() => {
-            let rule =
-                Rule::Value(format!("the index holds vectors of {dimension} numbers, this has {}", vector.len()));
-            return Err(Error::invalid("vector", rule));
-        }
-        Some(_) => {}
+    if let Some(dimension) = cx.index().dimension().filter(|dimension| *dimension as usize != vector.len()) {
+        let rule = Rule::Value(format!("the index holds vectors of {dimension} numbers, this has {}", vector.len()));
+        return Err(Error::invalid("vector", rule));
     }
     let top_k = top_k.min(MOST_MATCHES);
     let namespace = cx.config().index.namespace.clone();
     let mut ask = top_k.saturating_add(10).min(MOST_MATCHES);
     loop {
-        let query =
-            VectorQuery { namespace: Some(namespace.clone()), vector: vector.clone(), top_k: ask, filter: None };
+        let query = VectorQuery {
+            namespace: Some(namespace.clone()),
+            vector: vector.clone(),
+            top_k: ask,
+            filter: None,
+            metadata: true,
+        };
         let mut matches = cx.index().query(query).await.map_err(search::refused)?;
         let all = matches.len() < ask || ask == MOST_MATCHES;
         let ids: Vec<&str> = matches.iter().map(|found| found.id.as_str()).collect();

@@ -21,6 +21,7 @@ use crate::filter::Scalar;
 use crate::filter::Test;
 use crate::index::IndexError;
 use crate::index::IndexErrorKind;
+use crate::index::Match;
 use crate::index::VectorQuery;
 use crate::json::Json;
 use crate::json::Literals;
@@ -420,8 +421,9 @@ async fn vector_list(cx: &Ctx, search: &Checked, vector: &[f32], count: usize) -
             vector: vector.to_vec(),
             top_k,
             filter: Some(filter.clone()).filter(|filter| *filter != Filter::All(Vec::new())),
+            metadata: false,
         };
-        let matches = cx.index().query(query).await.map_err(refused)?;
+        let matches = matches(cx, query, search.scope.document_ids.as_deref()).await?;
         let exhausted = matches.len() < top_k || top_k >= MAX_TOP_K;
         let ids: Vec<&str> = matches.iter().map(|found| found.id.as_str()).collect();
         let live = store::search::embeddings(cx.read(), &ids, &search.scope).await?;
@@ -446,6 +448,30 @@ async fn vector_list(cx: &Ctx, search: &Checked, vector: &[f32], count: usize) -
         }
         top_k = (top_k * 4).min(MAX_TOP_K);
     }
+}
+
+/// The best matches, best first. An index that searches one namespace at a time is asked for each of ours.
+async fn matches(cx: &Ctx, query: VectorQuery, documents: Option<&[String]>) -> Result<Vec<Match>> {
+    let Some(most) = cx.index().limits().query_namespaces.filter(|_| query.namespace.is_none()) else {
+        return cx.index().query(query).await.map_err(refused);
+    };
+    let namespaces = match documents {
+        Some(ids) => store::search::namespaces_of(cx.read(), ids, most + 1).await?,
+        None => slots::namespaces(cx.read(), cx.target_id(), most + 1).await?,
+    };
+    if namespaces.len() > most {
+        let path = ["filter", "namespace"].map(|name| Step::Field(name.to_owned())).to_vec();
+        let rule = Rule::Value(format!("must be given: the index searches at most {most} namespaces together"));
+        return Err(Error::Invalid(vec![FieldError { path, rule }]));
+    }
+    let one = |namespace| cx.index().query(VectorQuery { namespace: Some(namespace), ..query.clone() });
+    let found = futures_util::future::try_join_all(namespaces.into_iter().map(one)).await.map_err(refused)?;
+    let mut merged: Vec<Match> = found.into_iter().flatten().collect();
+    merged.sort_by(|a, b| {
+        b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)).then_with(|| a.namespace.cmp(&b.namespace))
+    });
+    merged.truncate(query.top_k);
+    Ok(merged)
 }
 
 /// An index that does not search: because of the query, or for reasons of its own.

@@ -103,6 +103,9 @@ pub enum OpenError {
     /// The SQLite that was linked is too old.
     #[error("SQLite {0} can corrupt a WAL database: 3.51.3 or newer is required")]
     OldSqlite(String),
+    /// The index cannot be set up from its settings.
+    #[error("the vector index cannot be set up: {0}")]
+    Index(String),
     /// Anything else.
     #[error("the database cannot be opened: {0}")]
     Database(#[from] DbErr),

@@ -202,3 +202,18 @@ pub async fn rows(
         .await?;
     Ok(found.into_iter().filter_map(|(chunk, document)| Some((chunk, document?))).collect())
 }
+
+/// The namespaces of these live documents, at most `limit`.
+///
+/// # Errors
+/// What the database says.
+pub async fn namespaces_of(
+    conn: &impl ConnectionTrait,
+    documents: &[String],
+    limit: usize,
+) -> Result<Vec<String>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT DISTINCT namespace FROM documents WHERE deleted_at IS NULL AND id IN ").bind_ids(documents);
+    sql.push(" ORDER BY namespace LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    sql.all(conn).await?.into_iter().map(|row| row.try_get_by_index(0)).collect()
+}

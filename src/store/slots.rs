@@ -189,14 +189,14 @@ pub async fn forget_hash(tx: &Tx, target_id: i64, embedding_ids: &[String]) -> R
     Ok(())
 }
 
-/// The namespaces in which the target has slots, by name.
+/// The namespaces in which the target has slots, by name, at most `limit`.
 ///
 /// # Errors
 /// What the database says.
-pub async fn namespaces(conn: &impl ConnectionTrait, target_id: i64) -> Result<Vec<String>, DbErr> {
+pub async fn namespaces(conn: &impl ConnectionTrait, target_id: i64, limit: usize) -> Result<Vec<String>, DbErr> {
     let mut found: Vec<String> = Vec::new();
     // One step of the index for each namespace, instead of a pass over all slots.
-    loop {
+    while found.len() < limit {
         let mut sql = Sql::new(conn);
         sql.push("SELECT min(namespace) FROM sync_slots WHERE target_id = ").bind(target_id);
         if let Some(last) = found.last() {
@@ -205,9 +205,10 @@ pub async fn namespaces(conn: &impl ConnectionTrait, target_id: i64) -> Result<V
         let next: Option<String> = sql.one(conn).await?.map_or(Ok(None), |row| row.try_get_by_index(0))?;
         match next {
             Some(next) => found.push(next),
-            None => return Ok(found),
+            None => break,
         }
     }
+    Ok(found)
 }
 
 /// Makes the records of these ids be deleted, wherever the target has a slot of them, and in `namespace`
@@ -221,7 +222,7 @@ pub async fn want_absent(
     namespace: &str,
     vector_ids: &[String],
 ) -> Result<Vec<(String, String)>, DbErr> {
-    let namespaces = namespaces(tx, target_id).await?;
+    let namespaces = namespaces(tx, target_id, usize::MAX).await?;
     let mut keys: Vec<(String, String)> = Vec::new();
     for namespace in &namespaces {
         let mut sql = Sql::new(tx);

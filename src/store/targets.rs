@@ -4,6 +4,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::EntityTrait;
 use serde_json::json;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::entity::sync_target;
 use crate::entity::sync_target::Entity;
@@ -52,6 +53,14 @@ pub async fn find(conn: &impl ConnectionTrait, id: i64) -> Result<Option<Model>,
     Entity::find_by_id(id).one(conn).await
 }
 
+/// What tells an index from any other one: a hash of its kind, of where it is unless there is one place only, and
+/// of its name.
+#[must_use]
+pub fn identity(kind: &str, place: Option<&str>, name: &str) -> String {
+    let parts: Vec<&str> = [Some(kind), place, Some(name)].into_iter().flatten().collect();
+    format!("{:032x}", xxh3_128(parts.join("\n").as_bytes()))
+}
+
 /// What the configuration says of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configured {
@@ -94,7 +103,9 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
     };
     let other_dimension = new.dimension.is_some_and(|given| old.dimension.is_some_and(|known| known != given));
     let again = old.identity != new.identity || other_dimension;
+    let paused = old.state != TargetState::Active.name();
     if !again
+        && !paused
         && old.metric == new.metric
         && old.name == new.name
         && (new.dimension.is_none() || old.dimension == new.dimension)
@@ -106,6 +117,11 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
     sql.push("UPDATE sync_targets SET name = ").bind(new.name.as_str()).push(", kind = ").bind(new.kind.as_str());
     sql.push(", identity = ").bind(new.identity.as_str()).push(", metric = ").bind(new.metric.as_str());
     sql.push(", dimension = ").bind(dimension);
+    // Whoever starts a server may have mended the target: it is looked at now.
+    sql.push(", checked_at = NULL");
+    if old.identity != new.identity {
+        sql.push(", state = ").bind(TargetState::Active.name()).push(", reason = NULL");
+    }
     if again {
         sql.push(", generation = generation + 1, sweep_after = ''");
         tracing::info!(target = new.name, "the target changed: everything is sent again");
@@ -113,6 +129,31 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
     sql.push(" WHERE id = ").bind(id);
     sql.run(tx).await?;
     Ok(())
+}
+
+/// Whether anything was ever acknowledged by the target of that identity.
+///
+/// # Errors
+/// What the database says.
+pub async fn was_written(conn: &impl ConnectionTrait, identity: &str) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT 1 FROM sync_slots s JOIN sync_targets t ON t.id = s.target_id WHERE t.identity = ");
+    sql.bind(identity).push(" AND s.acked_at IS NOT NULL LIMIT 1");
+    Ok(sql.one(conn).await?.is_some())
+}
+
+/// Takes back whatever was acknowledged by the target of that identity: its next generation begins and is swept.
+/// False when this generation has nothing acknowledged, so that one loss is noted once.
+///
+/// # Errors
+/// What the database says.
+pub async fn void(tx: &Tx, identity: &str) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET generation = generation + 1, sweep_after = '' WHERE identity = ").bind(identity);
+    sql.push(
+        " AND EXISTS (SELECT 1 FROM sync_slots s WHERE s.target_id = sync_targets.id          AND s.acked_gen = sync_targets.generation AND s.acked_rev > 0)",
+    );
+    Ok(sql.run(tx).await? == 1)
 }
 
 /// Keeps the dimension that the first accepted vector of an empty index had.

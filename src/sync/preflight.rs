@@ -8,8 +8,9 @@ use crate::store::claims::Rows;
 use crate::store::vector;
 use crate::sync::payload;
 
-/// Bytes of one number on a wire, at most: `-1.2345678e-38,`.
-const NUMBER: usize = 15;
+/// Bytes of one number on a wire, as a rule: `-0.012345678,`. An index that has a limit measures what it is about to
+/// send, and answers that it is too large; printing every number twice to know before costs more.
+const NUMBER: usize = 13;
 
 /// Why a record is not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Ready {
     pub record: VectorRecord,
     /// Its payload hash.
     pub hash: String,
-    /// Its size on a wire, at most.
+    /// Its size on a wire, nearly.
     pub bytes: usize,
 }
 
@@ -87,8 +88,14 @@ pub fn check(rows: &Rows, namespace: &str, vector_id: &str, want_rev: i64, rules
 mod tests {
     use super::*;
 
-    const LIMITS: IndexLimits =
-        IndexLimits { upsert_records: 10, upsert_bytes: 10_000, delete_ids: 10, metadata_bytes: 4_000 };
+    const LIMITS: IndexLimits = IndexLimits {
+        upsert_records: 10,
+        upsert_bytes: 10_000,
+        delete_ids: 10,
+        metadata_bytes: 4_000,
+        query_namespaces: None,
+        rates: None,
+    };
 
     fn code(vector: &[f32], id: &str, dimension: Option<u32>) -> Option<&'static str> {
         let rows = Rows { vector: vector::to_bytes(vector), ..Rows::default() };
@@ -98,7 +105,7 @@ mod tests {
     #[test]
     fn each_rule_has_its_code() {
         let long = "x".repeat(513);
-        let wide = vec![1.0; 700];
+        let wide = vec![1.0; 800];
         for (vector, id, dimension, found) in [
             (&[1.0, 2.0][..], "a", None, None),
             (&[1.0, 2.0], "a", Some(2), None),

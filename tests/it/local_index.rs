@@ -25,7 +25,7 @@ fn record(id: &str, values: &[f32], metadata: &str) -> VectorRecord {
 }
 
 fn query(vector: &[f32], top_k: usize) -> VectorQuery {
-    VectorQuery { namespace: None, vector: vector.to_vec(), top_k, filter: None }
+    VectorQuery { namespace: None, vector: vector.to_vec(), top_k, filter: None, metadata: true }
 }
 
 fn filter(text: &str) -> Filter {
@@ -58,7 +58,7 @@ async fn records_are_found_replaced_and_deleted() {
     index.delete("n", &["b".to_owned(), "unknown".to_owned()]).await.expect("deleted");
     assert_eq!(ids(&find(&*index, query(&[0.0, 1.0], 3)).await), ["a", "a"]);
     assert_eq!(index.stats().await.expect("stats").namespaces, [("m".to_owned(), 1), ("n".to_owned(), 1)]);
-    assert_eq!(index.list("n", None, 10).await.expect("a list"), ["a"]);
+    assert_eq!(index.list("n", None, 10).await.expect("a list").ids, ["a"]);
     let fetched = index.fetch("n", &["a".to_owned(), "b".to_owned()]).await.expect("fetched");
     assert_eq!(fetched, [record("a", &[1.0, 0.1], "{}")]);
 }
@@ -90,7 +90,7 @@ async fn the_dimension_is_learned_and_forgotten_with_the_last_record() {
         let refused = index.query(query(wrong, 1)).await;
         assert_eq!(refused.map_err(|error| error.kind), Err(IndexErrorKind::Rejected), "{wrong:?}");
     }
-    assert_eq!(index.list("n", None, 10).await.expect("a list"), ["a"], "nothing of a refused request is kept");
+    assert_eq!(index.list("n", None, 10).await.expect("a list").ids, ["a"], "nothing of a refused request is kept");
     index.delete("n", &["a".to_owned()]).await.expect("deleted");
     index.upsert("n", vec![record("a", &[1.0, 2.0, 3.0], "{}")]).await.expect("written");
     assert_eq!(index.dimension(), Some(3));
@@ -175,7 +175,7 @@ async fn tombstones_are_removed_after_seven_days() {
     assert_eq!(index.maintain().await, Ok(0));
     app.clock.advance(std::time::Duration::from_secs(2));
     assert_eq!(index.maintain().await, Ok(1));
-    assert_eq!(index.list("n", None, 10).await.expect("a list"), ["b"]);
+    assert_eq!(index.list("n", None, 10).await.expect("a list").ids, ["b"]);
 }
 
 /// Everything is scored.
@@ -297,6 +297,7 @@ async fn run(steps: Vec<Step>) {
                         vector: small_vector(&mut fastrand::Rng::with_seed(*seed)),
                         top_k: *top_k,
                         filter: Some(filter(FILTERS[*which])),
+                        metadata: true,
                     };
                     let expected = brute_force(metric, &records, &query);
                     assert_eq!(find(&replicas[index], query).await, expected);
@@ -305,7 +306,7 @@ async fn run(steps: Vec<Step>) {
         }
         // Left empty for the next metric.
         for namespace in [name(0), name(1)] {
-            let all = replicas[0].list(&namespace, None, 100).await.expect("a list");
+            let all = replicas[0].list(&namespace, None, 100).await.expect("a list").ids;
             replicas[1].delete(&namespace, &all).await.expect("deleted");
         }
     }

@@ -78,7 +78,7 @@ async fn wrong_values_are_all_named_and_no_secret_is_shown() {
     }
     std::fs::remove_file(folder.path().join(".env")).unwrap();
     for (name, value, told_of) in [
-        ("PINECONE_API_KEY", "pcsk_secret", "the Pinecone target is not part of this version yet"),
+        ("PINECONE_API_KEY", "pcsk_secret and more", "visible ASCII characters"),
         ("DATABASE_URL", "mysql://user:pcsk_secret@host/db", "mysql://***"),
         ("DATABASE_URL", "user:pcsk_secret@host/db", "***"),
     ] {
@@ -108,7 +108,7 @@ async fn a_database_of_the_older_application_is_refused_untouched() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         std::fs::copy(&fixture, &file).unwrap();
         for command in ["serve", "migrate"] {
-            let output = run(folder.path(), &[command]).await;
+            let output = corpusd(folder.path(), &[command]).env("CORPUSD_PORT", "0").output().await.unwrap();
             assert_eq!(output.status.code(), Some(1));
             assert!(told(&output).contains("corpusd adopt --from"), "{}", told(&output));
         }
@@ -123,7 +123,7 @@ async fn a_database_of_another_application_is_refused_untouched() {
     let file = folder.path().join("asktemoc.db");
     rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE albums (id INTEGER)").unwrap();
     let before = std::fs::read(&file).unwrap();
-    let output = run(folder.path(), &["serve"]).await;
+    let output = run(folder.path(), &["serve", "--port", "0"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("another application"), "{}", told(&output));
     assert_eq!(std::fs::read(&file).unwrap(), before);

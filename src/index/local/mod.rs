@@ -32,6 +32,7 @@ use crate::config::IndexConfig;
 use crate::config::Metric;
 use crate::error::Error;
 use crate::filter::Filter;
+use crate::index::IdPage;
 use crate::index::IndexError;
 use crate::index::IndexErrorKind;
 use crate::index::IndexLimits;
@@ -58,8 +59,14 @@ const TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Tombstones of one transaction.
 const PRUNE: i64 = 1000;
 /// What one request may hold.
-const LIMITS: IndexLimits =
-    IndexLimits { upsert_records: 500, upsert_bytes: 16_000_000, delete_ids: 1000, metadata_bytes: 40_960 };
+const LIMITS: IndexLimits = IndexLimits {
+    upsert_records: 500,
+    upsert_bytes: 16_000_000,
+    delete_ids: 1000,
+    metadata_bytes: 40_960,
+    query_namespaces: None,
+    rates: None,
+};
 
 /// Changes of one statement.
 const CHANGES: i64 = 2000;
@@ -373,12 +380,14 @@ impl VectorIndex for LocalIndex {
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        after: Option<&'a str>,
+        page: Option<&'a str>,
         limit: usize,
-    ) -> BoxFuture<'a, IndexResult<Vec<String>>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    ) -> BoxFuture<'a, IndexResult<IdPage>> {
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let read = async move {
-            local_records::list(self.db.read(), namespace, after.unwrap_or_default(), limit).await.map_err(read_failed)
+            let after = page.unwrap_or_default();
+            let ids = local_records::list(self.db.read(), namespace, after, rows).await.map_err(read_failed)?;
+            Ok(IdPage::behind_last(ids, limit))
         };
         read.boxed()
     }

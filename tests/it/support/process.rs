@@ -37,7 +37,16 @@ pub struct Serving {
 impl Serving {
     /// Starts `command` and waits for its listening line.
     pub async fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        Self::started(command.stderr(Stdio::piped())).await
+    }
+
+    /// The same, writing its log to a file: a pipe that nobody reads runs full.
+    pub async fn start_logging(mut command: Command, log: std::fs::File) -> Self {
+        Self::started(command.stderr(log)).await
+    }
+
+    async fn started(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let mut printed = Vec::new();
         while let Some(line) = lines.next_line().await.expect("UTF-8") {
@@ -47,7 +56,9 @@ impl Serving {
             printed.push(line);
         }
         let mut told = String::new();
-        child.stderr.take().expect("a pipe").read_to_string(&mut told).await.expect("UTF-8");
+        if let Some(mut log) = child.stderr.take() {
+            log.read_to_string(&mut told).await.expect("UTF-8");
+        }
         panic!("it ended before it listened: {told}");
     }
 

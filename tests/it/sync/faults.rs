@@ -110,7 +110,7 @@ async fn f10_a_doubt_that_an_equal_payload_put_to_rest_wakes_when_the_content_ch
 
 #[tokio::test]
 async fn f12_a_worker_that_was_declared_dead_sends_no_more_and_registers_anew() {
-    let limits = IndexLimits { upsert_records: 1, upsert_bytes: 2_000_000, delete_ids: 10, metadata_bytes: 40_960 };
+    let limits = IndexLimits { upsert_records: 1, ..MemoryIndex::default().limits() };
     let lab = Lab::over(MemoryIndex::new(limits)).await;
     lab.document(6).await;
     let late = lab.second();

@@ -9,7 +9,7 @@ const NEVER: Duration = Duration::from_secs(3_600);
 
 /// Six records, of which four are being sent alone when the fifth and the sixth wait for their turn.
 async fn sending(stop_wait: Duration) -> Lab {
-    let limits = IndexLimits { upsert_records: 1, upsert_bytes: 2_000_000, delete_ids: 10, metadata_bytes: 40_960 };
+    let limits = IndexLimits { upsert_records: 1, ..MemoryIndex::default().limits() };
     let lab = Lab::with(MemoryIndex::new(limits), |sync| {
         sync.request_timeout = NEVER;
         sync.stop_wait = stop_wait;

@@ -1,0 +1,359 @@
+//! The table of settings: every name, what is allowed, and what it means.
+
+use crate::config::Config;
+use crate::config::settings::Group;
+use crate::config::settings::Setting;
+use crate::config::settings::Shown;
+use crate::config::settings::value::COUNT;
+use crate::config::settings::value::SECONDS;
+use crate::config::settings::value::SWITCH;
+use crate::config::settings::value::api_version;
+use crate::config::settings::value::bytes;
+use crate::config::settings::value::cloud;
+use crate::config::settings::value::count;
+use crate::config::settings::value::filter;
+use crate::config::settings::value::host;
+use crate::config::settings::value::host_url;
+use crate::config::settings::value::index_name;
+use crate::config::settings::value::key;
+use crate::config::settings::value::metric;
+use crate::config::settings::value::namespace;
+use crate::config::settings::value::region;
+use crate::config::settings::value::seconds;
+use crate::config::settings::value::seconds_text;
+use crate::config::settings::value::share;
+use crate::config::settings::value::switch;
+use crate::config::settings::value::synchronous;
+use crate::config::settings::value::whole;
+
+/// Fills a field of the tree, when the value was read.
+fn put<T>(field: &mut T, value: Option<T>) -> Option<()> {
+    *field = value?;
+    Some(())
+}
+
+type Set = fn(&mut Config, &str) -> Option<()>;
+type Get = fn(&Config) -> String;
+
+const fn plain(
+    group: Group,
+    name: &'static str,
+    help: &'static str,
+    allowed: &'static str,
+    set: Set,
+    get: Get,
+) -> Setting {
+    Setting { name, group, help, allowed, shown: Shown::Plain, set, get }
+}
+
+/// Every setting, in the order of the help.
+pub const SETTINGS: &[Setting] = &[
+    plain(
+        Group::Server,
+        "CORPUSD_HOST",
+        "The address to listen on",
+        "an IP address, or localhost",
+        |c, v| put(&mut c.server.host, host(v)),
+        |c| c.server.host.to_string(),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_PORT",
+        "The port to listen on; 0 picks a free one",
+        "a whole number from 0 to 65535",
+        |c, v| put(&mut c.server.port, v.parse().ok()),
+        |c| c.server.port.to_string(),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_GRACE_S",
+        "How long a stopping server waits for requests under way",
+        SECONDS,
+        |c, v| put(&mut c.server.grace, seconds(v)),
+        |c| seconds_text(c.server.grace),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_VALIDATION_STATUS",
+        "The status of a REST validation error: FastAPI's 422, or the 400 of the older API document",
+        "422 or 400",
+        |c, v| put(&mut c.server.validation_status, v.parse().ok().filter(|status| matches!(status, 400 | 422))),
+        |c| c.server.validation_status.to_string(),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_LOG",
+        "What is logged, on standard error",
+        "off, error, warn, info, debug or trace, or a filter by module such as info,corpusd=debug",
+        |c, v| put(&mut c.log.filter, filter(v)),
+        |c| c.log.filter.clone(),
+    ),
+    Setting {
+        shown: Shown::Url,
+        ..plain(
+            Group::Database,
+            "DATABASE_URL",
+            "The database, in SQLAlchemy's or sqlx's spelling; a SQLite file is created",
+            "a URL of a SQLite file or a PostgreSQL database",
+            |c, v| put(&mut c.database.url, Some(v.to_owned())),
+            |c| c.database.url.clone(),
+        )
+    },
+    plain(
+        Group::Database,
+        "DB_ECHO",
+        "Log every statement",
+        SWITCH,
+        |c, v| put(&mut c.database.echo, switch(v)),
+        |c| c.database.echo.to_string(),
+    ),
+    plain(
+        Group::Database,
+        "CORPUSD_POOL_SIZE",
+        "Connections: for reading on SQLite, for everything on PostgreSQL",
+        "a whole number from 1 to 1000",
+        |c, v| put(&mut c.database.pool_size, whole(v, &(1..=1000))),
+        |c| c.database.pool_size.to_string(),
+    ),
+    plain(
+        Group::Database,
+        "CORPUSD_POOL_TIMEOUT_S",
+        "How long a request waits for a connection",
+        SECONDS,
+        |c, v| put(&mut c.database.acquire_timeout, seconds(v)),
+        |c| seconds_text(c.database.acquire_timeout),
+    ),
+    plain(
+        Group::Database,
+        "CORPUSD_SQLITE_SYNCHRONOUS",
+        "FULL, or NORMAL, which is faster and may lose the last commits at a power cut",
+        "FULL or NORMAL",
+        |c, v| put(&mut c.database.sqlite_full_sync, synchronous(v)),
+        |c| if c.database.sqlite_full_sync { "FULL" } else { "NORMAL" }.to_owned(),
+    ),
+    plain(
+        Group::Index,
+        "CORPUSD_AUTO_EXPORT",
+        "Send new embeddings to the index by themselves; else they are held until they are exported",
+        SWITCH,
+        |c, v| put(&mut c.index.auto_export, switch(v)),
+        |c| c.index.auto_export.to_string(),
+    ),
+    plain(
+        Group::Index,
+        "CORPUSD_METRIC",
+        "How the index compares vectors; one that exists already must do the same",
+        "cosine, dotproduct or euclidean",
+        |c, v| put(&mut c.index.metric, metric(v)),
+        |c| c.index.metric.name().to_owned(),
+    ),
+    plain(
+        Group::Index,
+        "CORPUSD_DIMENSION",
+        "Numbers of a vector in the index; learned from the first vector when not set",
+        "a whole number from 1 to 20000",
+        |c, v| put(&mut c.index.dimension, whole(v, &(1..=20_000)).map(Some)),
+        |c| c.index.dimension.map(|dimension| dimension.to_string()).unwrap_or_default(),
+    ),
+    plain(
+        Group::Index,
+        "PINECONE_INDEX_NAME",
+        "The name of the index",
+        "1 to 45 lower-case letters, digits and hyphens",
+        |c, v| put(&mut c.index.name, index_name(v)),
+        |c| c.index.name.clone(),
+    ),
+    plain(
+        Group::Index,
+        "PINECONE_NAMESPACE",
+        "The namespace of documents that name none",
+        "1 to 512 ASCII characters without control characters, and not __default__",
+        |c, v| put(&mut c.index.namespace, namespace(v)),
+        |c| c.index.namespace.clone(),
+    ),
+    Setting {
+        shown: Shown::Secret,
+        ..plain(
+            Group::Pinecone,
+            "PINECONE_API_KEY",
+            "The key of a Pinecone project: with it the vector index is Pinecone's, without it the local one",
+            "visible ASCII characters",
+            |c, v| put(&mut c.index.pinecone.api_key, key(v).map(Some)),
+            |_| String::new(),
+        )
+    },
+    plain(
+        Group::Pinecone,
+        "PINECONE_CLOUD",
+        "The cloud of an index that has to be created; told from the region when not set",
+        "aws, gcp or azure",
+        |c, v| put(&mut c.index.pinecone.cloud, cloud(v).map(Some)),
+        |c| c.index.pinecone.cloud.clone().unwrap_or_default(),
+    ),
+    plain(
+        Group::Pinecone,
+        "PINECONE_REGION",
+        "The region of an index that has to be created; us-east-1 when neither this nor PINECONE_ENVIRONMENT is set",
+        "a region's name, such as us-east-1",
+        |c, v| put(&mut c.index.pinecone.region, region(v).map(Some)),
+        |c| c.index.pinecone.region.clone().unwrap_or_default(),
+    ),
+    plain(
+        Group::Pinecone,
+        "PINECONE_ENVIRONMENT",
+        "An older name of PINECONE_REGION, where the cloud may stand at the end",
+        "a region's name, such as us-east-1 or us-east-1-aws; gcp-starter is no more",
+        |c, v| put(&mut c.index.pinecone.environment, region(v).map(Some)),
+        |c| c.index.pinecone.environment.clone().unwrap_or_default(),
+    ),
+    Setting {
+        shown: Shown::Url,
+        ..plain(
+            Group::Pinecone,
+            "PINECONE_CONTROLLER_HOST",
+            "Where indexes are described and created; https when it names no scheme",
+            "a host, or an http or https URL",
+            |c, v| put(&mut c.index.pinecone.controller_host, host_url(v)),
+            |c| c.index.pinecone.controller_host.clone(),
+        )
+    },
+    Setting {
+        shown: Shown::Url,
+        ..plain(
+            Group::Pinecone,
+            "PINECONE_INDEX_HOST",
+            "The host of the index itself, which is then neither looked up nor created",
+            "a host, or an http or https URL",
+            |c, v| put(&mut c.index.pinecone.index_host, host_url(v).map(Some)),
+            |c| c.index.pinecone.index_host.clone().unwrap_or_default(),
+        )
+    },
+    plain(
+        Group::Pinecone,
+        "PINECONE_API_VERSION",
+        "The version of Pinecone's API that is asked for",
+        "a year and a month, such as 2026-04",
+        |c, v| put(&mut c.index.pinecone.api_version, api_version(v)),
+        |c| c.index.pinecone.api_version.clone(),
+    ),
+    plain(
+        Group::Pinecone,
+        "CORPUSD_PINECONE_SHARE",
+        "The share of Pinecone's published rates that one server uses; less for each of several",
+        "a number from 0.01 to 1000",
+        |c, v| put(&mut c.index.pinecone.share, share(v)),
+        |c| c.index.pinecone.share.to_string(),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_EXPORT_WAIT_S",
+        "How long a REST export waits for its job, which then goes on",
+        SECONDS,
+        |c, v| put(&mut c.sync.export_wait, seconds(v)),
+        |c| seconds_text(c.sync.export_wait),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_SYNC_HEARTBEAT_S",
+        "How often a process says that it lives",
+        SECONDS,
+        |c, v| put(&mut c.sync.heartbeat, seconds(v)),
+        |c| seconds_text(c.sync.heartbeat),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_SYNC_LEASE_S",
+        "How long a silent process keeps its work; more than two heartbeats",
+        SECONDS,
+        |c, v| put(&mut c.sync.lease, seconds(v)),
+        |c| seconds_text(c.sync.lease),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_SYNC_TIMEOUT_S",
+        "How long one request to the index may take; less than the lease",
+        SECONDS,
+        |c, v| put(&mut c.sync.request_timeout, seconds(v)),
+        |c| seconds_text(c.sync.request_timeout),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_SYNC_DOUBT_S",
+        "How long an unanswered request may still be applied; more than the timeout",
+        SECONDS,
+        |c, v| put(&mut c.sync.doubt, seconds(v)),
+        |c| seconds_text(c.sync.doubt),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_SYNC_POLL_S",
+        "How often the engine looks for work without being woken",
+        SECONDS,
+        |c, v| put(&mut c.sync.poll, seconds(v)),
+        |c| seconds_text(c.sync.poll),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_SYNC_CLAIM_SIZE",
+        "How many records the engine takes at once",
+        "a whole number from 1 to 10000",
+        |c, v| put(&mut c.sync.claim_size, whole(v, &(1..=10_000))),
+        |c| c.sync.claim_size.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_BODY_BYTES",
+        "Bytes of a request body",
+        COUNT,
+        |c, v| put(&mut c.limits.body_bytes, bytes(v)),
+        |c| c.limits.body_bytes.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_TEXT_BYTES",
+        "Bytes of a chunk's text",
+        COUNT,
+        |c, v| put(&mut c.limits.text_bytes, bytes(v)),
+        |c| c.limits.text_bytes.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_METADATA_BYTES",
+        "Bytes of one metadata object",
+        COUNT,
+        |c, v| put(&mut c.limits.metadata_bytes, bytes(v)),
+        |c| c.limits.metadata_bytes.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_BATCH",
+        "Items of one batch",
+        COUNT,
+        |c, v| put(&mut c.limits.batch, bytes(v)),
+        |c| c.limits.batch.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_DIMENSION",
+        "Numbers of one vector",
+        "a whole number from 1 to 20000",
+        |c, v| put(&mut c.limits.dimension, whole(v, &(1..=20_000))),
+        |c| c.limits.dimension.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_REST_PAGE",
+        "Rows of one REST page; a greater limit is cut to this",
+        COUNT,
+        |c, v| put(&mut c.limits.rest_page, count(v)),
+        |c| c.limits.rest_page.to_string(),
+    ),
+    plain(
+        Group::Limits,
+        "CORPUSD_MAX_GRAPHQL_PAGE",
+        "Rows of one GraphQL page",
+        COUNT,
+        |c, v| put(&mut c.limits.graphql_page, count(v)),
+        |c| c.limits.graphql_page.to_string(),
+    ),
+];
