@@ -26,6 +26,8 @@ use crate::sync::plan;
 use crate::sync::preflight;
 use crate::sync::preflight::Refusal;
 use crate::sync::preflight::Rules;
+use crate::sync::rates::Load;
+use crate::sync::rates::Operation;
 
 /// After so many tries that ended in doubt a record is sent alone.
 const ALONE_AFTER: i32 = 8;
@@ -225,6 +227,18 @@ impl Flight {
     #[must_use]
     pub fn ids(&self, numbers: &[usize]) -> Vec<String> {
         numbers.iter().map(|number| self.items[*number].truth.vector_id.clone()).collect()
+    }
+
+    /// What a request takes of its rate.
+    #[must_use]
+    pub fn load(&self, request: &Request) -> Load {
+        match request {
+            Request::Upsert(numbers) => {
+                let amount = numbers.iter().map(|number| self.items[*number].bytes).sum();
+                Load { operation: Operation::Upsert, amount }
+            }
+            Request::Delete(numbers) => Load { operation: Operation::Delete, amount: numbers.len() },
+        }
     }
 
     /// What an answer means.

@@ -2,7 +2,7 @@
 //!
 //! Decisions are pure: [`flight`] (what to send and what an answer means),
 //! [`preflight`] and [`payload`] (what a record is), [`plan`] (packing), [`pace`]
-//! (how fast), [`session`] (who is alive), [`progress`] (where a job goes). The
+//! and [`rates`] (how fast), [`session`] (who is alive), [`progress`] (where a job goes). The
 //! driver is [`worker`], the only loop: [`membership`] keeps its place among the
 //! workers, [`push`] claims and sends, [`probe`] asks whether a target is at fault,
 //! [`jobs`] tells whoever follows. It reaches the world through [`ports`]: the rows in a
@@ -21,6 +21,7 @@ pub mod preflight;
 pub mod probe;
 pub mod progress;
 pub mod push;
+pub mod rates;
 pub mod session;
 pub mod worker;
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -90,7 +91,10 @@ impl Engine {
         let (next, reason) = if let Some(fault) = &state.fault {
             (TargetState::Paused, Some(fault.clone()))
         } else if state.pace.is_open() {
-            (TargetState::Unreachable, Some("the index does not answer".to_owned()))
+            // What was said first stays, so that the row is not written again at every try.
+            let first = Some(look).filter(|look| look.state == TargetState::Unreachable);
+            let why = first.and_then(|look| look.reason.clone()).or_else(|| state.trouble.clone());
+            (TargetState::Unreachable, why.or_else(|| Some("the index does not answer".to_owned())))
         } else if accepted {
             (TargetState::Active, None)
         } else {
@@ -200,7 +204,10 @@ impl Engine {
                     break;
                 }
                 let Some(request) = flight.take_next() else { break };
-                sending.push(Box::pin(self.send(claim.clone(), &flight, request)));
+                let wait = limits.rates.map_or(Duration::ZERO, |rates| {
+                    state.buckets.reserve(&claim.ticket.namespace, flight.load(&request), rates, self.monotonic())
+                });
+                sending.push(Box::pin(self.send(claim.clone(), &flight, request, wait)));
             }
             let Some((request, answer)) = sending.next().await else { break };
             let Some(answer) = answer else {
@@ -217,18 +224,22 @@ impl Engine {
         Ok(())
     }
 
-    /// One request; the fence is looked at immediately before it.
+    /// One request, when its rate allows it; the fence is looked at immediately before it.
     fn send(
         &self,
         claim: Arc<Claim>,
         flight: &Flight,
         request: Request,
+        wait: Duration,
     ) -> impl Future<Output = Sent> + Send + use<'_> {
         let (records, ids) = match &request {
             Request::Upsert(numbers) => (flight.records(numbers), Vec::new()),
             Request::Delete(numbers) => (Vec::new(), flight.ids(numbers)),
         };
         async move {
+            if !wait.is_zero() {
+                self.setup.time.sleep(wait).await;
+            }
             if !self.may_send(&claim.ticket.worker).await {
                 return (request, None);
             }
@@ -262,6 +273,7 @@ impl Engine {
     /// A request that this process cut says nothing about the target.
     pub(super) fn note_failure(&self, state: &mut State, error: &IndexError) {
         if self.ending() != Ending::Now {
+            state.trouble = Some(error.detail.clone());
             state.pace.failed(error.kind, error.retry_after, self.now());
         }
     }

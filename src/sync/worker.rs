@@ -27,6 +27,7 @@ use crate::sync::jobs::Which;
 use crate::sync::pace::Pace;
 use crate::sync::ports::Store;
 use crate::sync::ports::Time;
+use crate::sync::rates::Buckets;
 use crate::sync::session::Observer;
 use crate::sync::session::Session;
 
@@ -92,10 +93,13 @@ pub(super) struct State {
     pub(super) observer: Observer,
     pub(super) observed: Option<Duration>,
     pub(super) pace: Pace,
+    pub(super) buckets: Buckets,
     pub(super) rng: Rng,
     pub(super) round: usize,
     pub(super) accepted_at: Option<i64>,
     pub(super) fault: Option<String>,
+    /// What the last failure said.
+    pub(super) trouble: Option<String>,
     pub(super) verifying: HashMap<String, i64>,
     pub(super) told: HashMap<String, Duration>,
     tidied: Option<Duration>,
@@ -126,10 +130,12 @@ impl Engine {
             observer: Observer::default(),
             observed: None,
             pace: Pace::default(),
+            buckets: Buckets::default(),
             rng: Rng::with_seed(setup.seed),
             round: 0,
             accepted_at: None,
             fault: None,
+            trouble: None,
             verifying: HashMap::new(),
             told: HashMap::new(),
             tidied: None,
