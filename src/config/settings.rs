@@ -283,7 +283,7 @@ mod tests {
             assert_eq!(config.index.pinecone.controller_host, host);
             assert_eq!(config.index.pinecone.index_host.as_deref(), Some(host));
         }
-        for wrong in ["ftp://h", "http://", "a b", "http://h/?q=1"] {
+        for wrong in ["ftp://h", "http://", "a b", "http://h/?q=1", "https://u:p@h"] {
             assert_eq!(with(&[("PINECONE_INDEX_HOST", wrong)]).unwrap_err().len(), 1, "{wrong}");
         }
     }

@@ -317,7 +317,7 @@ pub async fn run(engine: &Engine) {
             () = asked() => Ok(()),
         };
         if let Err(error) = warmed {
-            tracing::warn!(%error, "the index is loaded by the first search");
+            tracing::warn!(%error, "the index was not made ready: the first request does that");
         }
     };
     tokio::select! {

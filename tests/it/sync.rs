@@ -48,6 +48,7 @@ mod database;
 mod faults;
 mod following;
 mod races;
+mod rates;
 mod stopping;
 mod targets;
 

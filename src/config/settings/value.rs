@@ -105,6 +105,9 @@ pub fn host_url(text: &str) -> Option<String> {
     let url = url::Url::parse(&whole).ok()?;
     let fine = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some_and(|host| !host.is_empty())
+        // What a name and a password would do is the key's part; they would stand in logs.
+        && url.username().is_empty()
+        && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
     fine.then(|| whole.trim_end_matches('/').to_owned())

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub struct Discovery {
     pub(super) configured: Configured,
     db: Db,
     known: Mutex<Known>,
+    /// How often it was looked for.
+    looks: AtomicU64,
     /// Numbers of a vector that was accepted; 0 until one was.
     accepted: AtomicU32,
 }
@@ -76,13 +79,15 @@ struct Known {
     place: Option<Arc<Place>>,
     /// Something makes it likely that it is not there any more.
     doubted: bool,
+    /// What the last look found instead.
+    failed: Option<IndexError>,
 }
 
 impl Discovery {
     /// A way that nobody has gone yet.
     #[must_use]
     pub fn new(configured: Configured, db: Db) -> Self {
-        Self { configured, db, known: Mutex::default(), accepted: AtomicU32::new(0) }
+        Self { configured, db, known: Mutex::default(), looks: AtomicU64::new(0), accepted: AtomicU32::new(0) }
     }
 
     /// The dimension that both sides agree on.
@@ -101,20 +106,40 @@ impl Discovery {
     /// # Errors
     /// Why that cannot be told or used: of whatever was to be sent there, nothing was.
     pub async fn find(&self, http: &Http) -> IndexResult<Option<Arc<Place>>> {
+        let before = self.looks.load(Ordering::Relaxed);
         let mut known = self.known.lock().await;
         if let Some(place) = known.place.clone().filter(|_| !known.doubted) {
             return Ok(Some(place));
         }
-        match self.look(http).await {
-            Ok(found) => {
-                *known = Known { place: found, doubted: false };
-                Ok(known.place.clone())
+        // Who waited for somebody else's look does not look again.
+        if let Some(error) = known.failed.clone().filter(|_| self.looks.load(Ordering::Relaxed) != before) {
+            return Err(error);
+        }
+        let Some(old) = known.place.clone() else { return self.look_now(http, &mut known).await };
+        // A control plane that does not answer says nothing about the index, and must not hold up what goes there.
+        let patience = http.deadline() / 4;
+        let found = tokio::time::timeout(patience, self.look_now(http, &mut known)).await;
+        match found.unwrap_or_else(|_| Err(IndexError::new(IndexErrorKind::NotApplied, "the look-up takes long"))) {
+            Err(error) if error.kind == IndexErrorKind::NotApplied => {
+                *known = Known { place: Some(old.clone()), ..Known::default() };
+                Ok(Some(old))
             }
-            Err(error) => match known.place.clone() {
-                // The control plane is out of reach, which says nothing about the index.
-                Some(place) if error.kind == IndexErrorKind::NotApplied => Ok(Some(place)),
-                Some(_) | None => Err(error),
-            },
+            found => found,
+        }
+    }
+
+    async fn look_now(&self, http: &Http, known: &mut Known) -> IndexResult<Option<Arc<Place>>> {
+        let found = self.look(http).await;
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        match found {
+            Ok(place) => {
+                *known = Known { place: place.clone(), ..Known::default() };
+                Ok(place)
+            }
+            Err(error) => {
+                known.failed = Some(error.clone());
+                Err(error)
+            }
         }
     }
 
@@ -132,7 +157,7 @@ impl Discovery {
             Some(place) => place,
             None => self.create(http, dimension).await?,
         };
-        *known = Known { place: Some(place.clone()), doubted: false };
+        *known = Known { place: Some(place.clone()), ..Known::default() };
         Ok(place)
     }
 
@@ -146,8 +171,9 @@ impl Discovery {
     /// # Errors
     /// Where it is gone; [`IndexErrorKind::NotApplied`] when it has moved, so that the next request goes there.
     pub async fn confirm(&self, http: &Http, place: &Place) -> IndexResult<()> {
-        self.doubt().await;
-        match self.find(http).await? {
+        let mut known = self.known.lock().await;
+        known.doubted = true;
+        match self.look_now(http, &mut known).await? {
             Some(found) if found.host == place.host => Ok(()),
             Some(_) => Err(IndexError::new(IndexErrorKind::NotApplied, "the index has another host now")),
             None => Err(self.gone()),

@@ -75,6 +75,11 @@ impl Http {
         Ok(Self { client, key, secret, version, deadline, clock })
     }
 
+    /// How long one exchange may take.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// Sends a request, with a JSON body or without one, and reads the answer.
     ///
     /// # Errors

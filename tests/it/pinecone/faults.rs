@@ -277,11 +277,25 @@ async fn f24_what_the_index_cannot_hold_is_refused_alone_before_anything_is_sent
     let lab = Lab::new().await;
     lab.document("d", 2).await;
     lab.converged().await;
-    lab.document_of("odd", None, [vec![1.0, 2.0, 3.0], vec![5.0, 5.0]].into_iter()).await;
+    lab.document_of("odd", None, [vec![1.0, 2.0, 3.0], vec![0.0, 0.0], vec![5.0, 5.0]].into_iter()).await;
+    let large = json!({ "title": "T", "id": "large", "metadata": { "much": "x".repeat(41_000) } });
+    let made = lab.test.rest("POST", "/api/documents", Some(large)).await.json();
+    let path = format!("/api/documents/{}/chunks", made["id"].as_str().unwrap());
+    let chunk = lab.test.rest("POST", &path, Some(json!({ "chunk_index": 0, "text": "t" }))).await.json();
+    let path = format!("/api/chunks/{}/embeddings", chunk["id"].as_str().unwrap());
+    let embedding = lab.test.rest("POST", &path, Some(json!({ "vector": [1.0, 2.0] }))).await.json();
     lab.settle().await;
-    assert_eq!(lab.quarantined().await, [("odd0".to_owned(), "dimension_mismatch".to_owned())]);
+    let mut expected: Vec<(String, String)> = [
+        (embedding["id"].as_str().unwrap(), "metadata_too_large"),
+        ("odd0", "dimension_mismatch"),
+        ("odd1", "vector_zero"),
+    ]
+    .map(|(id, why)| (id.to_owned(), why.to_owned()))
+    .to_vec();
+    expected.sort();
+    assert_eq!(lab.quarantined().await, expected);
     let ids: Vec<String> = lab.requests(Operation::Upsert).into_iter().flat_map(|request| request.ids).collect();
-    assert!(!ids.contains(&"odd0".to_owned()) && ids.contains(&"odd1".to_owned()), "{ids:?}");
+    assert!(!ids.contains(&"odd0".to_owned()) && ids.contains(&"odd2".to_owned()), "{ids:?}");
     lab.converged().await;
 }
 

@@ -1,5 +1,7 @@
 //! What goes over the wire, and what comes back from it.
 
+#![expect(clippy::unwrap_used, reason = "the helpers belong to tests")]
+
 use super::script::Asked;
 use super::script::Reply;
 use super::script::Script;
@@ -104,6 +106,14 @@ async fn a_query_of_another_dimension_is_refused_with_both_numbers_and_not_sent(
 
 #[tokio::test]
 async fn an_index_that_never_was_is_created_at_the_first_upsert_where_the_settings_say() {
+    // The answer is lost in between, or somebody was faster: the index is there all the same.
+    for status in [201, 502, 409] {
+        created(status).await;
+    }
+}
+
+/// Creates an index by a request that is answered so.
+async fn created(status: u16) {
     let bench = Bench::with(|config, _| {
         config.index.pinecone.environment = Some("us-east1-gcp".to_owned());
         config.index.metric = corpusd::config::Metric::Dotproduct;
@@ -121,8 +131,7 @@ async fn an_index_that_never_was_is_created_at_the_first_upsert_where_the_settin
     bench.script.now(move |asked| match asked.line.as_str() {
         "POST /indexes" => {
             made.store(true, std::sync::atomic::Ordering::SeqCst);
-            // The answer is lost in between; the index is there all the same.
-            (502, Vec::new(), "<html>".to_owned())
+            (status, Vec::new(), "<html>".to_owned())
         }
         "GET /indexes/asktemoc" if !made.load(std::sync::atomic::Ordering::SeqCst) => missing(),
         "GET /indexes/asktemoc" => {
@@ -277,6 +286,34 @@ async fn without_a_connection_nothing_was_applied_and_the_index_is_looked_up_aga
     assert_eq!(bench.put().await.unwrap_err().kind, IndexErrorKind::NotApplied);
     bench.answer("/indexes/", move |_| reply(200, described(&host, 2)));
     bench.put().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_no_connection() {
+    let bench = Bench::with(|config, address| {
+        config.index.pinecone.controller_host = address.replace("http://", "https://");
+    })
+    .await;
+    let error = bench.put().await.unwrap_err();
+    assert_eq!(error.kind, IndexErrorKind::NotApplied, "{error}");
+    assert!(bench.script.lines().is_empty());
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_away_does_not_keep_anybody_from_the_index() {
+    let bench = Bench::new().await;
+    bench.put().await.unwrap();
+    bench.script.now(|asked| match asked.line.as_str() {
+        "POST /vectors/upsert" => (404, Vec::new(), String::new()),
+        _ => (503, Vec::new(), String::new()),
+    });
+    assert_eq!(bench.put().await.unwrap_err().kind, IndexErrorKind::NotApplied, "it may be gone, and nobody can tell");
+    bench.answer("/indexes/", |_| (503, Vec::new(), String::new()));
+    bench.script.asked();
+    bench.put().await.unwrap();
+    bench.put().await.unwrap();
+    let lines = bench.script.lines();
+    assert_eq!(lines, ["GET /indexes/asktemoc", "POST /vectors/upsert", "POST /vectors/upsert"], "looked for once");
 }
 
 #[tokio::test]
