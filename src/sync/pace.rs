@@ -45,6 +45,8 @@ pub struct Pace {
     failures: u32,
     open: Option<Open>,
     hold_until: i64,
+    /// How often in a row it was asked to slow down without being told for how long.
+    limited: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub enum Gate {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { concurrency: 4, clean: 0, failures: 0, open: None, hold_until: 0 }
+        Self { concurrency: 4, clean: 0, failures: 0, open: None, hold_until: 0, limited: 0 }
     }
 }
 
@@ -103,6 +105,7 @@ impl Pace {
     /// Takes note of an answer.
     pub fn answered(&mut self) {
         self.failures = 0;
+        self.limited = 0;
         self.open = None;
         self.clean += 1;
         if self.clean >= EARN {
@@ -117,7 +120,15 @@ impl Pace {
             self.hold_until = now + clamp_retry_after(asked);
         }
         match kind {
-            IndexErrorKind::RateLimited => self.slow_down(),
+            IndexErrorKind::RateLimited => {
+                self.slow_down();
+                // Answers to requests that were under way together are one refusal.
+                if retry_after.is_none() && now >= self.hold_until {
+                    let wait = BASE_MS.saturating_mul(1 << self.limited.min(20)).min(CAP_MS);
+                    self.hold_until = now + i64::try_from(wait).unwrap_or(i64::MAX);
+                    self.limited += 1;
+                }
+            }
             IndexErrorKind::InDoubt | IndexErrorKind::NotApplied => {
                 if kind == IndexErrorKind::InDoubt {
                     self.slow_down();
@@ -183,6 +194,23 @@ mod tests {
         assert_eq!(pace.gate(15_000), Gate::Closed { until: 315_000 });
         pace.answered();
         assert_eq!(pace.gate(15_000), Gate::Free);
+    }
+
+    #[test]
+    fn a_limit_without_a_time_is_given_one_that_doubles_until_something_is_taken() {
+        let mut pace = Pace::default();
+        let mut now = 0;
+        for wait in [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+            for _ in 0..4 {
+                pace.failed(IndexErrorKind::RateLimited, None, now);
+            }
+            assert_eq!(pace.gate(now), Gate::Closed { until: now + wait });
+            now += wait;
+            assert_eq!(pace.gate(now), Gate::Free);
+        }
+        pace.answered();
+        pace.failed(IndexErrorKind::RateLimited, None, now);
+        assert_eq!(pace.gate(now), Gate::Closed { until: now + 250 });
     }
 
     #[test]
