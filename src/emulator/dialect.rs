@@ -137,7 +137,8 @@ pub fn read(body: &Json) -> Result<Spec, Refusal> {
     };
     let (cloud, region) = match (place, wire::field(body, "schema")) {
         (Some(deployment), _) => managed(deployment)?,
-        (None, Some(_)) => return Err(unprocessable("missing field `deployment`")),
+        // The newer dialect has a place to begin with.
+        (None, Some(_)) => ("aws".to_owned(), "us-east-1".to_owned()),
         (None, None) => serverless(wire::field(body, "spec").ok_or_else(|| unprocessable("missing field `spec`"))?)?,
     };
     check_capacity(body)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::RequestExt as _;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::extract::OriginalUri;
 use axum::extract::RawPathParams;
 use axum::extract::Request;
 use axum::http::Response;
@@ -22,9 +23,9 @@ use crate::emulator::backend::Terms;
 use crate::emulator::call;
 use crate::emulator::call::Call;
 use crate::emulator::connection::Peer;
-use crate::emulator::faults;
-use crate::emulator::faults::Answer;
-use crate::emulator::faults::Apply;
+use crate::emulator::fault;
+use crate::emulator::fault::Answer;
+use crate::emulator::fault::Apply;
 use crate::emulator::faults::Faults;
 use crate::emulator::faults::Lag;
 use crate::emulator::faults::LagBy;
@@ -151,9 +152,9 @@ pub async fn serve(server: Server, operation: Operation, request: Request) -> Re
         }
     };
     let reply = match verdict.answer {
-        Answer::Own | Answer::Truncated => own.unwrap_or_else(|| faults::injected(&call, 504, &[])),
+        Answer::Own | Answer::Truncated => own.unwrap_or_else(|| fault::injected(&call, 504, &[])),
         Answer::Canned(ref reply) => reply.clone(),
-        Answer::Status { status, ref headers } => faults::injected(&call, status, headers),
+        Answer::Status { status, ref headers } => fault::injected(&call, status, headers),
         Answer::Reset => return reset(&peer),
         Answer::Stall => {
             released.await;
@@ -190,6 +191,8 @@ async fn receive(inner: &Inner, operation: Operation, mut request: Request) -> O
         found.map_or_else(String::new, |(_, value)| value.to_owned())
     };
     let (index, space) = (param("index"), param("namespace"));
+    // The nested router has taken its part away from the other one.
+    let uri = request.extensions().get::<OriginalUri>().map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
     let (parts, body) = request.into_parts();
     let (body, size, whole) = call::body(body).await;
     let host = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
@@ -197,10 +200,10 @@ async fn receive(inner: &Inner, operation: Operation, mut request: Request) -> O
     let call = Call {
         operation,
         method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
+        path: uri.path().to_owned(),
         index,
         space,
-        query: call::query(parts.uri.query()),
+        query: call::query(uri.query()),
         base,
         headers: parts.headers,
         body,

@@ -143,11 +143,17 @@ impl Journal {
                 Ok(())
             }
             Err(error) => {
-                let back = self.file.set_len(self.end).and_then(|()| self.file.seek(SeekFrom::Start(self.end)));
-                self.broken = back.and_then(|_| self.file.sync_data()).is_err();
+                self.broken = self.back().is_err();
                 Err(error)
             }
         }
+    }
+
+    /// Takes back what was written behind the last whole line.
+    fn back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file.sync_data()
     }
 }
 
@@ -217,4 +223,36 @@ fn compact(project: &Project, path: &Path) -> io::Result<()> {
     }
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_refused_and_nothing_is_written_behind_it() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let lock = File::open("/dev/null").unwrap();
+        let mut journal = Journal { file: full, end: 0, broken: false, _lock: lock };
+        let change = Change::Drop("kb".to_owned());
+        assert_eq!(journal.append(&change).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        // The file could not be cut back either, so its end is not known.
+        assert!(journal.append(&change).unwrap_err().to_string().contains("without a clean end"));
+    }
+
+    #[test]
+    fn a_failed_append_leaves_the_log_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(folder.path(), &Clock::frozen(0)).unwrap();
+        journal.append(&Change::Drop("one".to_owned())).unwrap();
+        let path = folder.path().join(LOG);
+        let before = fs::read(&path).unwrap();
+        // As if a write had stopped half-way.
+        journal.file.write_all(b"half a li").unwrap();
+        journal.back().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+        journal.append(&Change::Drop("two".to_owned())).unwrap();
+        let mut project = Project::new(Clock::frozen(0));
+        assert_eq!(replay(&fs::read(&path).unwrap(), &mut project), Ok(()));
+    }
 }

@@ -15,6 +15,7 @@ mod connection;
 mod contents;
 mod control;
 mod dialect;
+mod fault;
 mod faults;
 mod frame;
 mod journal;
@@ -62,14 +63,14 @@ use crate::emulator::frame::Server;
 use crate::emulator::journal::Journal;
 use crate::emulator::project::Project;
 
-pub use crate::emulator::faults::Answer;
-pub use crate::emulator::faults::Apply;
-pub use crate::emulator::faults::Fault;
+pub use crate::emulator::fault::Answer;
+pub use crate::emulator::fault::Apply;
+pub use crate::emulator::fault::Fault;
+pub use crate::emulator::fault::Scope;
+pub use crate::emulator::fault::When;
 pub use crate::emulator::faults::Faults;
 pub use crate::emulator::faults::Lag;
 pub use crate::emulator::faults::LagBy;
-pub use crate::emulator::faults::Scope;
-pub use crate::emulator::faults::When;
 pub use crate::emulator::journal::JournalError;
 pub use crate::emulator::operation::Operation;
 pub use crate::emulator::plan::Plan;
@@ -130,7 +131,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running emulator.
+/// A running emulator. One that is forgotten stops accepting.
 #[derive(Debug)]
 pub struct Emulator {
     inner: Arc<Inner>,
@@ -216,6 +217,11 @@ impl Emulator {
         self.inner.requests.all()
     }
 
+    /// Ends when what came in fulfils `condition`.
+    pub async fn until(&self, condition: impl Fn(&[Logged]) -> bool) {
+        self.inner.requests.until(condition).await;
+    }
+
     /// Forgets what came in.
     pub fn clear_requests(&self) {
         self.inner.requests.clear();
@@ -262,5 +268,12 @@ impl Emulator {
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time and are given up");
         }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        self.inner.faults.release();
     }
 }

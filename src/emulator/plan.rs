@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::emulator::faults::Answer;
-use crate::emulator::faults::Apply;
-use crate::emulator::faults::Fault;
+use crate::emulator::fault::Answer;
+use crate::emulator::fault::Apply;
+use crate::emulator::fault::Fault;
+use crate::emulator::fault::Scope;
+use crate::emulator::fault::When;
 use crate::emulator::faults::Faults;
 use crate::emulator::faults::Lag;
 use crate::emulator::faults::LagBy;
-use crate::emulator::faults::Scope;
 use crate::emulator::faults::Standing;
-use crate::emulator::faults::When;
 use crate::emulator::operation::Operation;
 use crate::emulator::refusal::Refusal;
 use crate::emulator::reply::JSON;

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::emulator::call;
@@ -46,18 +47,22 @@ pub struct Logged {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Kept {
     count: u64,
     kept: VecDeque<Logged>,
 }
 
 /// The request log.
 #[derive(Debug, Default)]
-pub struct Requests(Mutex<Inner>);
+pub struct Requests {
+    kept: Mutex<Kept>,
+    /// Counts its changes.
+    changed: watch::Sender<u64>,
+}
 
 impl Requests {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a request down; gives its number.
@@ -77,35 +82,51 @@ impl Requests {
             fault,
             status: None,
         };
-        let mut inner = self.inner();
+        let mut inner = self.kept();
         inner.count += 1;
-        logged.number = inner.count;
+        let number = inner.count;
+        logged.number = number;
         inner.kept.push_back(logged);
         if inner.kept.len() > KEPT {
             inner.kept.pop_front();
         }
-        inner.count
+        drop(inner);
+        self.changed.send_modify(|times| *times += 1);
+        number
     }
 
     /// Writes down how a request was answered.
     pub fn answered(&self, number: u64, status: u16) {
-        let mut inner = self.inner();
+        let mut inner = self.kept();
         // Numbers are dense.
         let first = inner.kept.front().map_or(0, |first| first.number);
         let place = number.checked_sub(first).and_then(|place| usize::try_from(place).ok());
         if let Some(logged) = place.and_then(|place| inner.kept.get_mut(place)) {
             logged.status = Some(status);
         }
+        drop(inner);
+        self.changed.send_modify(|times| *times += 1);
+    }
+
+    /// Ends when the log fulfils `condition`.
+    pub async fn until(&self, condition: impl Fn(&[Logged]) -> bool) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if condition(&self.all()) || changed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// All that are remembered, oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<Logged> {
-        self.inner().kept.iter().cloned().collect()
+        self.kept().kept.iter().cloned().collect()
     }
 
     /// Forgets them; the numbers go on.
     pub fn clear(&self) {
-        self.inner().kept.clear();
+        self.kept().kept.clear();
     }
 }
