@@ -8,6 +8,7 @@ mod documents;
 mod duplicate;
 mod embeddings;
 mod emulator;
+mod fleet;
 mod graph;
 mod hostile;
 mod import;

@@ -9,6 +9,7 @@ use sea_orm::ConnectionTrait as _;
 use crate::graph::data;
 use crate::graph::fill;
 use crate::support::TestApp;
+use crate::support::rows;
 
 /// The statements of a query, by their texts.
 async fn heard(test: &TestApp, query: &str, variables: &Value) -> Vec<String> {
@@ -175,43 +176,10 @@ async fn everything_below_a_list_is_read_by_indexes() {
     }
 }
 
-/// A thousand documents with twenty chunks each and an embedding a chunk, without statistics.
-async fn fill_a_thousand(test: &TestApp) {
-    let conn = test.cx().read();
-    let vector = if Sql::new(conn).is_postgres() { "'\\x0000803f'::bytea" } else { "x'0000803f'" };
-    let count =
-        |name: &str, last: u32| format!("{name} (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM {name} WHERE i < {last})");
-    let statements = [
-        format!(
-            "INSERT INTO documents (id, namespace, title, revision, created_at, updated_at, title_folded, source_folded) \
-             WITH RECURSIVE {} SELECT 'd' || (10000 + i), 'default', 'T' || i, 1, i, i, 't' || i, '' FROM n",
-            count("n", 999)
-        ),
-        format!(
-            "INSERT INTO chunks (id, document_id, chunk_index, text, created_at, updated_at, text_folded) \
-             WITH RECURSIVE {} SELECT d.id || 'c' || (10 + n.i), d.id, n.i, 'text', n.i, n.i, 'text' FROM documents d, n",
-            count("n", 19)
-        ),
-        format!(
-            "INSERT INTO embeddings (id, chunk_id, document_id, vector_id, held, dimension, created_at, updated_at, vector) \
-             SELECT 'e' || id, id, document_id, 'e' || id, FALSE, 1, created_at, updated_at, {vector} FROM chunks"
-        ),
-    ];
-    for statement in statements {
-        test.cx()
-            .write(move |tx| {
-                let statement = statement.clone();
-                Box::pin(async move { Ok(tx.execute_unprepared(&statement).await.map(|_| ())?) })
-            })
-            .await
-            .expect("filled");
-    }
-}
-
 #[tokio::test]
 async fn with_a_thousand_documents_the_planner_picks_those_indexes_by_itself() {
     let test = TestApp::new().await;
-    fill_a_thousand(&test).await;
+    rows::fill(test.cx().db(), 1000, false).await;
     let page = "query($after: String, $order: DocumentOrder, $filter: DocumentFilter) {
         documents(first: 20, after: $after, orderBy: $order, filter: $filter) { nodes { id } pageInfo { endCursor } } }";
     for field in ["CREATED_AT", "UPDATED_AT", "TITLE"] {

@@ -10,6 +10,9 @@ use corpusd::service::chunks::NewChunk;
 use corpusd::service::documents::NewDocument;
 use corpusd::service::embeddings::NewEmbedding;
 use corpusd::store;
+use corpusd::store::Db;
+use corpusd::store::sql::Sql;
+use sea_orm::ConnectionTrait as _;
 use sea_orm::EntityTrait;
 use sea_orm::QueryOrder;
 
@@ -63,4 +66,37 @@ pub fn flaws<T: std::fmt::Debug>(outcome: Result<T>) -> Vec<String> {
     let refused = outcome.expect_err("a failure");
     let Error::Invalid(fields) = refused else { panic!("not about fields: {refused:?}") };
     fields.iter().map(|error| format!("{}: {}", error.field(), error.rule)).collect()
+}
+
+/// So many documents with twenty chunks each and an embedding `[1]` a chunk, held or free; without slots, and
+/// without statistics.
+pub async fn fill(db: &Db, documents: usize, held: bool) {
+    let conn = db.read();
+    let vector = if Sql::new(conn).is_postgres() { "'\\x0000803f'::bytea" } else { "x'0000803f'" };
+    let count =
+        |last: usize| format!("WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {last})");
+    let statements = [
+        format!(
+            "INSERT INTO documents (id, namespace, title, revision, created_at, updated_at, title_folded, source_folded) \
+             {} SELECT 'd' || (10000 + i), 'default', 'T' || i, 1, i, i, 't' || i, '' FROM n",
+            count(documents - 1)
+        ),
+        format!(
+            "INSERT INTO chunks (id, document_id, chunk_index, text, created_at, updated_at, text_folded) \
+             {} SELECT d.id || 'c' || (10 + n.i), d.id, n.i, 'text', n.i, n.i, 'text' FROM documents d, n",
+            count(19)
+        ),
+        format!(
+            "INSERT INTO embeddings (id, chunk_id, document_id, vector_id, held, dimension, created_at, updated_at, vector) \
+             SELECT 'e' || id, id, document_id, 'e' || id, {held}, 1, created_at, updated_at, {vector} FROM chunks"
+        ),
+    ];
+    for statement in statements {
+        db.write(move |tx| {
+            let statement = statement.clone();
+            Box::pin(async move { Ok(tx.execute_unprepared(&statement).await.map(|_| ())?) })
+        })
+        .await
+        .expect("filled");
+    }
 }
