@@ -108,8 +108,11 @@ pub fn select(sql: &mut Sql, target_id: i64, vectors: Vectors) {
     from(sql, target_id);
 }
 
-/// The condition that chunk and document are live.
-pub const LIVE: &str = "c.deleted_at IS NULL AND d.deleted_at IS NULL";
+/// The condition that chunk and document are live, wherever a statement comes to them by their ids.
+///
+/// Not `IS NULL`: without statistics PostgreSQL takes one row in two hundred to be that, begins at the two
+/// documents it expects of a thousand, and looks up everything below every one of them. It expects a third of these.
+pub const LIVE: &str = "COALESCE(c.deleted_at, d.deleted_at, -1) < 0";
 
 impl Row {
     /// Reads a row of [`select`].

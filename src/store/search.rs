@@ -8,6 +8,7 @@ use sea_orm::QueryResult;
 
 use crate::entity::chunk;
 use crate::entity::document;
+use crate::store::embeddings::LIVE;
 use crate::store::sql::Sql;
 
 /// Where a search looks.
@@ -74,9 +75,9 @@ pub struct Window {
 }
 
 impl Scope {
-    /// Adds the conditions on the document `d`.
+    /// Adds the conditions on the document `d`, and that it and its chunk `c` are live.
     fn documents(&self, sql: &mut Sql) {
-        sql.push(" AND d.deleted_at IS NULL");
+        sql.push(" AND ").push(LIVE);
         if let Some(namespace) = &self.namespace {
             sql.push(" AND d.namespace = ").bind(namespace.as_str());
         }
@@ -110,7 +111,7 @@ pub async fn text(
     if read == Read::AttributesAndText {
         sql.push(", c.text");
     }
-    sql.push(" FROM chunks c JOIN documents d ON d.id = c.document_id WHERE c.deleted_at IS NULL AND ");
+    sql.push(" FROM chunks c JOIN documents d ON d.id = c.document_id WHERE ");
     sql.contains("c.text_folded", folded);
     scope.documents(&mut sql);
     if let Some(model) = &scope.model {
@@ -168,7 +169,7 @@ pub async fn embeddings(
     let mut sql = Sql::new(conn);
     sql.push(
         "SELECT e.id, e.vector_id, d.namespace, c.id FROM embeddings e JOIN chunks c ON c.id = e.chunk_id \
-         JOIN documents d ON d.id = c.document_id WHERE c.deleted_at IS NULL AND ",
+         JOIN documents d ON d.id = c.document_id WHERE ",
     );
     sql.is_any("e.vector_id", vector_ids);
     scope.documents(&mut sql);

@@ -16,6 +16,7 @@ pub use crate::store::coverage::by_namespace as coverage_by_namespace;
 pub use crate::store::coverage::of_documents as coverage_of_documents;
 pub use crate::store::coverage::synced_through;
 pub use crate::store::coverage::whole as coverage;
+use crate::store::embeddings::LIVE;
 use crate::store::sql::Sql;
 
 /// Whether a slot is clean (sync.md section 3): aliases `s` (`sync_slots`) and `t` (its row of `sync_targets`).
@@ -124,8 +125,9 @@ pub async fn touch(tx: &Tx, target_id: i64, document_id: &str, extent: Extent<'_
         " AND want = 'present' AND NOT EXISTS (
            SELECT 1 FROM embeddings e JOIN chunks c ON c.id = e.chunk_id JOIN documents d ON d.id = c.document_id
             WHERE e.id = sync_slots.embedding_id AND e.vector_id = sync_slots.vector_id AND d.namespace = sync_slots.namespace
-              AND d.deleted_at IS NULL AND c.deleted_at IS NULL AND NOT e.held)",
+              AND NOT e.held AND ",
     );
+    gone.push(LIVE).push(")");
     gone.run(tx).await?;
     let mut wanted = want_present(tx, target_id);
     wanted.push(" AND d.id = ").bind(document_id);
@@ -162,8 +164,9 @@ fn want_present(tx: &Tx, target_id: i64) -> Sql {
     sql.push(", k.epoch, ").bind(tx.seen_rev()).push(", ").bind(tx.now_ms());
     sql.push(
         " FROM documents d JOIN chunks c ON c.document_id = d.id JOIN embeddings e ON e.chunk_id = c.id \
-         JOIN sync_clock k ON k.id = 1 WHERE d.deleted_at IS NULL AND c.deleted_at IS NULL AND NOT e.held",
+         JOIN sync_clock k ON k.id = 1 WHERE NOT e.held AND ",
     );
+    sql.push(LIVE);
     sql
 }
 
@@ -269,9 +272,9 @@ pub async fn lock_embeddings(tx: &Tx, ids: &[String]) -> Result<Vec<Owned>, DbEr
     let mut sql = Sql::new(tx);
     sql.push(
         "SELECT e.id, e.document_id FROM embeddings e JOIN chunks c ON c.id = e.chunk_id \
-         JOIN documents d ON d.id = e.document_id WHERE c.deleted_at IS NULL AND d.deleted_at IS NULL AND ",
+         JOIN documents d ON d.id = e.document_id WHERE ",
     );
-    sql.is_any("e.id", ids).push(" ORDER BY e.id");
+    sql.push(LIVE).push(" AND ").is_any("e.id", ids).push(" ORDER BY e.id");
     owned(&sql.all(tx).await?)
 }
 

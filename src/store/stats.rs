@@ -12,6 +12,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::QueryResult;
 
+use crate::store::embeddings::LIVE;
 use crate::store::slots::CLEAN;
 use crate::store::sql::Sql;
 
@@ -219,9 +220,13 @@ pub async fn recent_chunks(conn: &impl ConnectionTrait, since: i64, limit: i64) 
     let mut sql = Sql::new(conn);
     sql.push(
         "SELECT c.id, c.document_id, c.updated_at, FALSE FROM chunks c CROSS JOIN documents d \
-         WHERE d.id = c.document_id AND d.deleted_at IS NULL AND c.deleted_at IS NULL AND c.updated_at >= ",
+         WHERE d.id = c.document_id AND ",
     );
-    sql.bind(since).push(" ORDER BY c.updated_at DESC, c.id DESC LIMIT ").bind(limit);
+    sql.push(LIVE)
+        .push(" AND c.updated_at >= ")
+        .bind(since)
+        .push(" ORDER BY c.updated_at DESC, c.id DESC LIMIT ")
+        .bind(limit);
     sql.all(conn).await?.iter().map(recent).collect()
 }
 
@@ -243,9 +248,13 @@ pub async fn recent_embeddings(
     sql.bind(target_id).push(" AND t.id = s.target_id AND s.want = 'present' AND ").push(CLEAN);
     sql.push(
         ") FROM embeddings e CROSS JOIN chunks c CROSS JOIN documents d WHERE c.id = e.chunk_id \
-         AND d.id = c.document_id AND d.deleted_at IS NULL AND c.deleted_at IS NULL AND e.updated_at >= ",
+         AND d.id = c.document_id AND ",
     );
-    sql.bind(since).push(" ORDER BY e.updated_at DESC, e.id DESC LIMIT ").bind(limit);
+    sql.push(LIVE)
+        .push(" AND e.updated_at >= ")
+        .bind(since)
+        .push(" ORDER BY e.updated_at DESC, e.id DESC LIMIT ")
+        .bind(limit);
     sql.all(conn).await?.iter().map(recent).collect()
 }
 

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use serde_json::json;
 
+use corpusd::service::jobs;
+use corpusd::service::jobs::Scope;
 use corpusd::store::sql::Sql;
 use sea_orm::ConnectionTrait as _;
 
@@ -203,5 +205,23 @@ async fn with_a_thousand_documents_the_planner_picks_those_indexes_by_itself() {
         "{ syncJobs(first: 20) { nodes { id } } }",
     ] {
         check_with(&test, query, json!({}), Planner::Free).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_export_of_everything_touches_is_found_by_its_ids() {
+    let test = TestApp::new().await;
+    rows::fill(test.cx().db(), 1000, true).await;
+    let statements = test.cx().db().statements();
+    statements.listen();
+    jobs::start(test.cx(), Scope::Unsynced).await.expect("started");
+    let touches: Vec<String> =
+        statements.heard().into_iter().filter(|sql| sql.starts_with("INSERT INTO sync_slots")).collect();
+    assert!(!touches.is_empty());
+    for sql in touches {
+        let plan = plan(&test, &sql, Planner::Free).await;
+        let by_ids =
+            plan.iter().any(|step| step.contains("embeddings_pkey") || step.contains("sqlite_autoindex_embeddings_1"));
+        assert!(by_ids && !plan.iter().any(|step| is_refused(step) && step.contains("Scan")), "{sql}\n{plan:#?}");
     }
 }

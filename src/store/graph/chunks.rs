@@ -4,6 +4,7 @@ use sea_orm::DbErr;
 
 use crate::entity::chunk;
 use crate::store::Db;
+use crate::store::embeddings;
 use crate::store::filter::ChunkFilter;
 use crate::store::graph;
 use crate::store::graph::Below;
@@ -138,7 +139,7 @@ pub async fn by_ids_with_deleted<S: AsRef<str>>(db: &Db, ids: &[S]) -> Result<Ve
 pub async fn by_ids<S: AsRef<str>>(db: &Db, ids: &[S]) -> Result<Vec<ChunkRow>, DbErr> {
     let mut sql = Sql::of(db.backend());
     sql.push("SELECT ").push(COLUMNS).push(" FROM chunks c CROSS JOIN documents d WHERE ").is_any("c.id", ids);
-    sql.push(" AND d.id = c.document_id AND c.deleted_at IS NULL AND d.deleted_at IS NULL");
+    sql.push(" AND d.id = c.document_id AND ").push(embeddings::LIVE);
     read::rows(db, sql).await
 }
 

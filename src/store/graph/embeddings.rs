@@ -164,14 +164,10 @@ pub async fn vectors<S: AsRef<str>>(db: &Db, ids: &[S]) -> Result<Vec<(i64, Vec<
     read::rows(db, sql).await
 }
 
-/// As [`embeddings::LIVE`], for a list in its own order. Without statistics PostgreSQL takes one row in two hundred
-/// to be not deleted; it would begin at the two documents it expects, and sort. It expects a third of these.
-const LIVE: &str = "COALESCE(c.deleted_at, d.deleted_at, -1) < 0";
-
 fn from(sql: &mut Sql, target_id: i64, filter: &EmbeddingFilter, bounds: impl FnOnce(&mut Sql)) {
     sql.push(" FROM embeddings e CROSS JOIN chunks c CROSS JOIN documents d");
     with_slot(sql, target_id);
-    sql.push(" WHERE c.id = e.chunk_id AND d.id = e.document_id AND ").push(LIVE);
+    sql.push(" WHERE c.id = e.chunk_id AND d.id = e.document_id AND ").push(embeddings::LIVE);
     filter.push(sql);
     bounds(sql);
 }
