@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::emulator::call::Call;
+use crate::emulator::contents;
 use crate::emulator::operation::Operation;
 use crate::emulator::refusal;
 use crate::emulator::reply::JSON;
@@ -285,7 +286,7 @@ impl Fault {
         (operations.is_empty() || operations.contains(&call.operation))
             && index.as_ref().is_none_or(|index| *index == call.index)
             && path.as_deref().is_none_or(at)
-            && namespace.as_deref().is_none_or(|name| call.named_space() == Some(name))
+            && namespace.as_deref().is_none_or(|name| call.named_space() == Some(contents::namespace(Some(name))))
             && (ids.is_empty() || call.ids().iter().any(|id| ids.iter().any(|own| own == id)))
     }
 }

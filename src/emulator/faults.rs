@@ -82,7 +82,7 @@ impl Standing {
                     None
                 } else {
                     let wait = Duration::try_from_secs_f64((1.0 - self.tokens) / per_second).unwrap_or(Duration::MAX);
-                    Some(retry_after.then(|| wait.as_secs() + 1))
+                    Some(retry_after.then(|| wait.as_secs().saturating_add(1)))
                 }
             }
         };
@@ -161,7 +161,7 @@ impl Faults {
         self.plan().large_is_400 = old;
     }
 
-    /// Takes everything back, and answers the calls that wait.
+    /// Takes everything back, and answers the calls that wait. What is hidden from reads that lag stays so.
     pub fn clear(&self) {
         let mut plan = self.plan();
         *plan = Plan { added: plan.added, ..Plan::default() };

@@ -43,8 +43,7 @@ pub async fn faults(
             Err(reason) => Reply::refused(&Refusal::invalid(reason), Plane::Data),
         },
         Method::DELETE => {
-            faults.clear();
-            server.0.backend.reveal();
+            server.0.heal();
             Reply::json(200, &object([]))
         }
         _ => no_route(),

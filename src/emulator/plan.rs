@@ -214,6 +214,11 @@ fn read_answer(json: &Json, limited: bool) -> Result<Answer, Refusal> {
             .collect(),
         Some(other) => return Err(wire::refused("headers", other, "an object")),
     };
+    // A length that is not the body's would be a defect of this server.
+    let framing = ["content-length", "transfer-encoding", "connection"];
+    if let Some((name, _)) = headers.iter().find(|(name, _)| framing.contains(&name.to_ascii_lowercase().as_str())) {
+        return Err(Refusal::invalid(format!("headers: {name} is the server's own; there is answer: truncated")));
+    }
     let content_type = wire::string(json, "content_type")?;
     match (wire::string(json, "answer")?, status, wire::field(json, "body")) {
         (None | Some("status"), Some(status), None) => Ok(Answer::Status { status, headers }),

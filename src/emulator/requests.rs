@@ -14,6 +14,8 @@ use crate::emulator::operation::Operation;
 
 /// Requests that are remembered.
 const KEPT: usize = 100_000;
+/// Ids of records that are remembered with them.
+const IDS: usize = 1_000_000;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub struct Logged {
 struct Kept {
     count: u64,
     kept: VecDeque<Logged>,
+    ids: usize,
 }
 
 /// The request log.
@@ -86,9 +89,12 @@ impl Requests {
         inner.count += 1;
         let number = inner.count;
         logged.number = number;
+        inner.ids += logged.ids.len();
         inner.kept.push_back(logged);
-        if inner.kept.len() > KEPT {
-            inner.kept.pop_front();
+        while (inner.kept.len() > KEPT || inner.ids > IDS)
+            && let Some(oldest) = inner.kept.pop_front()
+        {
+            inner.ids -= oldest.ids.len();
         }
         drop(inner);
         self.changed.send_modify(|times| *times += 1);
@@ -127,6 +133,8 @@ impl Requests {
 
     /// Forgets them; the numbers go on.
     pub fn clear(&self) {
-        self.kept().kept.clear();
+        let mut inner = self.kept();
+        inner.kept.clear();
+        inner.ids = 0;
     }
 }

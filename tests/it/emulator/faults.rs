@@ -218,6 +218,7 @@ async fn faults_are_asked_for_shown_and_taken_back_over_http() {
         (json!({"answer": "shrug"}), "answer must be"),
         (json!({"status": 99}), "status must be"),
         (json!({"lag": {}}), "lag must have ms or requests"),
+        (json!({"status": 503, "headers": {"Content-Length": "1"}}), "Content-Length is the server's own"),
         (json!({"delay_ms": -1}), "delay_ms must not be negative"),
         (json!([]), "must be a JSON object"),
     ] {

@@ -84,6 +84,14 @@ async fn an_index_is_deleted_once_and_not_while_it_is_protected() {
 }
 
 #[tokio::test]
+async fn a_server_on_every_address_says_the_one_that_it_was_asked_at() {
+    let bench = Bench::with(|options| options.address = ([0, 0, 0, 0], 0).into()).await;
+    bench.create("kb", 3, "cosine").await;
+    let shown = bench.send("GET", "/indexes/kb", &[("host", "pinecone.test:5080")], None).await.json();
+    assert_eq!(shown["host"], "http://pinecone.test:5080/i/kb");
+}
+
+#[tokio::test]
 async fn a_key_is_asked_for_on_both_planes() {
     let bench = Bench::with_index("cosine").await;
     let only = Bench::with(|options| options.api_key = Some(corpusd::config::Secret::new("this-one"))).await;

@@ -99,7 +99,7 @@ async fn listings_alone_may_be_stale_and_writes_never_are() {
     assert_eq!(bench.matches(&json!({"namespace": "a", "topK": 9, "vector": [1, 0, 0]})).await, ["y"]);
     let update = json!({"namespace": "a", "filter": {"v": 1}, "setMetadata": {"v": 2}});
     assert_eq!(bench.kb("/vectors/update", &update).await.json(), json!({"matchedRecords": 1}));
-    bench.delete("/_faults").await;
+    bench.emulator.heal();
     assert_eq!(bench.listed("namespace=a").await, ["y"]);
 }
 

@@ -298,3 +298,70 @@ async fn what_the_emulator_has_not_is_never_pretended() {
         assert_eq!(bench.send(method, path, &[], None).await.status, 404, "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn no_body_whatever_makes_the_emulator_fail() {
+    let bench = Bench::with_index("dotproduct").await;
+    bench.upsert("", json!([{"id": "a", "values": [1, 2, 3]}])).await;
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let deep: Value = serde_json::from_str(&deep).unwrap();
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(1e308),
+        json!(u64::MAX),
+        json!(""),
+        json!("\u{0}"),
+        json!("ä\u{1f600}"),
+        json!([]),
+        json!([null]),
+        json!([[]]),
+        json!([-1]),
+        json!({}),
+        json!({"": null}),
+        json!({"$and": []}),
+        json!({"indices": [-1], "values": [1]}),
+        json!({"fields": {"_values": 1}}),
+        deep,
+    ];
+    let fields: [(&str, &[&str]); 10] = [
+        ("/indexes", &["name", "dimension", "metric", "spec", "schema", "deployment", "tags", "deletion_protection"]),
+        ("/i/kb/vectors/upsert", &["vectors", "namespace"]),
+        ("/i/kb/vectors/update", &["id", "values", "sparseValues", "setMetadata", "filter", "dryRun", "namespace"]),
+        ("/i/kb/vectors/delete", &["ids", "deleteAll", "filter", "namespace"]),
+        ("/i/kb/query", &["topK", "vector", "sparseVector", "id", "filter", "includeValues", "namespace"]),
+        ("/i/kb/vectors/fetch_by_metadata", &["filter", "limit", "paginationToken", "namespace"]),
+        ("/i/kb/describe_index_stats", &["filter"]),
+        ("/i/kb/namespaces", &["name", "schema"]),
+        ("/_faults", &["faults", "lag", "ready_after_ms"]),
+        ("/_faults", &["operation", "times", "probability", "per_second", "status", "headers", "late_ms", "answer"]),
+    ];
+    for (path, names) in fields {
+        for name in names {
+            for value in &odd {
+                // What else has to be there, so that the odd value is what is read.
+                let mut body = json!({"topK": 1, "vector": [1, 2, 3], "dimension": 3, "name": "n"});
+                if path != "/i/kb/query" && path != "/indexes" {
+                    body = json!({});
+                }
+                body[*name] = value.clone();
+                let answer = bench.post(path, &body).await;
+                assert!(answer.status < 500, "{path} {body}: {} {}", answer.status, answer.text);
+                // An odd fault may be a fault all the same, and an odd index one too many.
+                bench.emulator.heal();
+                bench.delete("/indexes/n").await;
+            }
+        }
+    }
+    for vector in &odd {
+        for name in ["id", "values", "sparseValues", "metadata"] {
+            let mut one = json!({"id": "b", "values": [1, 2, 3]});
+            one[name] = vector.clone();
+            let answer = bench.post("/i/kb/vectors/upsert", &json!({ "vectors": [one] })).await;
+            assert!(answer.status < 500, "{one}: {}", answer.text);
+        }
+    }
+}
