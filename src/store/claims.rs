@@ -313,6 +313,13 @@ async fn lock(tx: &Tx, ticket: &Ticket, vector_ids: &[&str]) -> Result<(), DbErr
     Ok(())
 }
 
+/// Whether more is wanted than was claimed: the slot was touched since, or belongs to another generation of the
+/// target by now, whose sweep may have passed it before the claim.
+fn push_newer(sql: &mut Sql, ticket: &Ticket, generation: i64) {
+    sql.push("(want_rev <> a.r OR ").bind(generation);
+    sql.push(" <> (SELECT generation FROM sync_targets WHERE id = ").bind(ticket.target_id).push("))");
+}
+
 /// Acknowledges slots of one response. A slot that is not among the answers was lost to somebody else.
 ///
 /// # Errors
@@ -334,11 +341,16 @@ pub async fn acknowledge(
     sql.push("UPDATE sync_slots SET acked_rev = a.r, acked_hash = a.h, acked_gen = ").bind(generation);
     sql.push(", acked_from = claimed_at, acked_at = ").bind(now).push(", acked_lsn = a.l");
     sql.push(", attempts = 0, error_code = NULL, error_text = NULL, updated_at = ").bind(now);
-    sql.push(", due_at = CASE WHEN want_rev <> a.r THEN ").bind(now);
-    sql.push(" WHEN ").push(doubtful).push(" THEN doubt_until ELSE NULL END");
-    sql.push(", dirty_epoch = CASE WHEN ").push(doubtful).push(" THEN 0 WHEN want_rev <> a.r THEN ").bind(claim_epoch);
-    sql.push(" ELSE NULL END, dirty_rev = CASE WHEN want_rev <> a.r OR (").push(doubtful).push(") THEN ");
-    sql.bind(ticket.rev).push(" ELSE NULL END, claim_token = NULL, claim_worker = NULL, claimed_at = NULL FROM ");
+    sql.push(", due_at = CASE WHEN ");
+    push_newer(&mut sql, ticket, generation);
+    sql.push(" THEN ").bind(now).push(" WHEN ").push(doubtful).push(" THEN doubt_until ELSE NULL END");
+    sql.push(", dirty_epoch = CASE WHEN ").push(doubtful).push(" THEN 0 WHEN ");
+    push_newer(&mut sql, ticket, generation);
+    sql.push(" THEN ").bind(claim_epoch);
+    sql.push(" ELSE NULL END, dirty_rev = CASE WHEN ");
+    push_newer(&mut sql, ticket, generation);
+    sql.push(" OR (").push(doubtful).push(") THEN ").bind(ticket.rev);
+    sql.push(" ELSE NULL END, claim_token = NULL, claim_worker = NULL, claimed_at = NULL FROM ");
     bind_table(&mut sql, &rows, &[("id", "text"), ("r", "bigint"), ("h", "text"), ("l", "bigint")]);
     where_claimed(&mut sql, ticket);
     sql.push(" RETURNING vector_id, embedding_id, document_id, dirty_epoch");

@@ -141,15 +141,19 @@ impl SyncedThrough {
 }
 
 /// How far the index is behind: the least `dirty_rev` of unclean slots, else the current revision, in one snapshot.
+/// Until the sweep of a new generation has seen every slot, nothing is known of the index.
 ///
 /// # Errors
 /// What the database says.
 pub async fn synced_through(conn: &impl ConnectionTrait, target_id: i64) -> Result<SyncedThrough, DbErr> {
     let mut sql = Sql::new(conn);
     sql.push(
-        "SELECT k.rev, x.behind, x.in_doubt, \
+        "SELECT k.rev, CASE WHEN t.sweep_after IS NULL THEN x.behind ELSE 0 END, x.in_doubt, \
          COALESCE((SELECT l.at FROM corpus_log l WHERE l.rev > x.behind ORDER BY l.rev LIMIT 1), x.touched) \
-         FROM corpus_clock k CROSS JOIN ( \
+         FROM corpus_clock k JOIN sync_targets t ON t.id = ",
+    );
+    sql.bind(target_id).push(
+        " CROSS JOIN ( \
            SELECT min(s.dirty_rev) AS behind, min(s.updated_at) AS touched, \
              COALESCE(sum(CASE WHEN s.doubt_until > s.acked_from \
                AND COALESCE(s.doubt_hash, '') <> COALESCE(s.acked_hash, '') THEN 1 ELSE 0 END), 0) AS in_doubt \

@@ -248,6 +248,16 @@ pub async fn look(conn: &impl ConnectionTrait, id: i64, now_ms: i64) -> Result<L
     })
 }
 
+/// Whether a new generation is being touched.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_sweeping(conn: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push("SELECT sweep_after IS NOT NULL FROM sync_targets WHERE id = ").bind(id);
+    sql.one(conn).await?.map_or(Ok(false), |row| row.try_get_by_index(0))
+}
+
 /// Touches the next page of a new generation: first all slots, then wanted rows without one.
 /// Gives how many, or nothing when the sweep is at its end.
 ///
@@ -290,10 +300,9 @@ async fn sweep_slots(tx: &Tx, id: i64, namespace: &str, vector_id: &str) -> Resu
     let mut sql = Sql::new(tx);
     sql.push("UPDATE sync_slots SET acked_rev = 0, acked_hash = NULL, want_rev = want_rev + 1, due_at = ")
         .bind(tx.now_ms());
-    sql.push(", dirty_epoch = COALESCE(dirty_epoch, (SELECT epoch FROM sync_clock WHERE id = 1)), dirty_rev = COALESCE(dirty_rev, ");
-    sql.bind(tx.seen_rev());
     sql.push(
-        "), attempts = 0, quarantine = NULL, error_code = NULL, error_text = NULL, error_at = NULL, updated_at = ",
+        // Another index may lack what was written at any time: every job waits for it.
+        ", dirty_epoch = 0, dirty_rev = 0, attempts = 0, quarantine = NULL, error_code = NULL, error_text = NULL, error_at = NULL, updated_at = ",
     );
     sql.bind(tx.now_ms()).push(" WHERE target_id = ").bind(id);
     sql.push(" AND (namespace, vector_id) > (").bind(namespace).push(", ").bind(vector_id);

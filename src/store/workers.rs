@@ -39,6 +39,21 @@ pub async fn live(conn: &impl ConnectionTrait) -> Result<Vec<(String, i64)>, DbE
     sql.all(conn).await?.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
+/// Workers that have claims and no row.
+///
+/// A claim that was under way while others buried its worker is such a one.
+///
+/// # Errors
+/// What the database says.
+pub async fn ghosts(conn: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push(
+        "SELECT DISTINCT s.claim_worker FROM sync_slots s WHERE s.claim_worker IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM sync_workers w WHERE w.worker_id = s.claim_worker) ORDER BY 1",
+    );
+    sql.all(conn).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
 /// Declares a worker dead whose beat still is the one that was seen, and takes its claims and its jobs.
 ///
 /// # Errors

@@ -76,6 +76,10 @@ impl Store for Database {
         Ok(workers::live(self.db.read()).await?)
     }
 
+    async fn ghosts(&self) -> Result<Vec<String>> {
+        Ok(workers::ghosts(self.db.read()).await?)
+    }
+
     async fn bury(&self, worker: &str, beat: i64, doubt_ms: i64) -> Result<bool> {
         let id = worker.to_owned();
         self.write(move |tx| {
@@ -221,7 +225,7 @@ impl Store for Database {
     }
 
     async fn move_job(&self, id: &str, owner: &str, decide: Decision) -> Result<Option<News>> {
-        let (id, owner) = (id.to_owned(), owner.to_owned());
+        let (target, id, owner) = (self.target_id, id.to_owned(), owner.to_owned());
         self.write(move |tx| {
             let (id, owner, decide) = (id.clone(), owner.clone(), decide.clone());
             Box::pin(async move {
@@ -230,7 +234,9 @@ impl Store for Database {
                     return Ok(None);
                 }
                 let remains = jobs::remains(tx, &job).await?;
-                let news = decide(&mut job, remains);
+                // Read here: one that began since the worker looked keeps every job open.
+                let sweeping = targets::is_sweeping(tx, target).await?;
+                let news = decide(&mut job, remains, sweeping);
                 let taken = job.owner.as_ref() != Some(&owner);
                 job.owner = Some(owner);
                 match news {

@@ -98,8 +98,8 @@ impl Engine {
             Some(News::Progress) if quiet => return Ok(false),
             Some(News::Progress | News::State) | None => {}
         }
-        let decide = Arc::new(move |job: &mut Model, remains| {
-            progress::advance(job, &progress::Facts { remains, ..facts.clone() })
+        let decide = Arc::new(move |job: &mut Model, remains, sweeping| {
+            progress::advance(job, &progress::Facts { remains, sweeping, ..facts.clone() })
         });
         let told = self.store().move_job(&job.id, &session.id, decide).await?;
         if told.is_some() {

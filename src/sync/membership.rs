@@ -7,6 +7,9 @@ use crate::sync::session::Session;
 use crate::sync::worker::Engine;
 use crate::sync::worker::State;
 
+/// The beat of a worker that has claims and no row: a claim that was made while others buried it.
+const GHOST: i64 = -1;
+
 impl Engine {
     pub(super) fn session(&self) -> Option<Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -25,6 +28,11 @@ impl Engine {
                 return Ok(session);
             }
             self.retire().await?;
+        }
+        // The turn and the beats beside it find out at the same time that they have none: one of them registers.
+        let _one = self.registering.lock().await;
+        if let Some(session) = self.session() {
+            return Ok(session);
         }
         let before = self.monotonic();
         let id = self.setup.time.new_id();
@@ -55,7 +63,10 @@ impl Engine {
         if taken > 0 {
             tracing::warn!(worker = session.id, slots = taken, "claims were given back in doubt");
         }
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_some_and(|own| own.id == session.id) {
+            *slot = None;
+        }
         Ok(())
     }
 
@@ -82,10 +93,16 @@ impl Engine {
             return Ok(());
         }
         state.observed = Some(now);
-        let live = self.store().live_workers().await?;
-        for (id, beat) in state.observer.look(&live, &session.id, now, sync.lease) {
+        let mut seen = self.store().live_workers().await?;
+        let ghosts = self.store().ghosts().await?;
+        seen.extend(ghosts.into_iter().map(|id| (id, GHOST)));
+        for (id, beat) in state.observer.look(&seen, &session.id, (now, self.monotonic()), sync.lease) {
             tracing::warn!(worker = id, "a worker stands still: its claims are taken");
-            self.store().bury(&id, beat, self.doubt_ms()).await?;
+            if beat == GHOST {
+                self.store().leave(&id, self.doubt_ms()).await?;
+            } else {
+                self.store().bury(&id, beat, self.doubt_ms()).await?;
+            }
         }
         Ok(())
     }

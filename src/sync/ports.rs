@@ -26,8 +26,9 @@ use crate::store::targets::Look;
 use crate::store::targets::TargetState;
 use crate::sync::perform::Claim;
 
-/// Where a job goes, from what remains of it: decided under the job's lock, and perhaps more than once.
-pub type Decision = Arc<dyn Fn(&mut sync_job::Model, Remains) -> Option<News> + Send + Sync>;
+/// Where a job goes, from what remains of it and whether a sweep is under way: decided under the job's lock, and
+/// perhaps more than once.
+pub type Decision = Arc<dyn Fn(&mut sync_job::Model, Remains, bool) -> Option<News> + Send + Sync>;
 
 /// The rows of one target. Every function is one transaction, or one statement that reads.
 ///
@@ -43,6 +44,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The beats of all live workers.
     async fn live_workers(&self) -> Result<Vec<(String, i64)>>;
+
+    /// Workers that have claims and are not registered any more.
+    async fn ghosts(&self) -> Result<Vec<String>>;
 
     /// Declares a worker dead whose beat still is `beat`, and takes its claims and jobs.
     async fn bury(&self, worker: &str, beat: i64, doubt_ms: i64) -> Result<bool>;

@@ -48,14 +48,23 @@ pub struct Observer {
 
 impl Observer {
     /// Takes note of the beats of all live workers; gives those that have not moved for a lease, with the beat.
-    pub fn look(&mut self, live: &[(String, i64)], own: &str, now: Duration, lease: Duration) -> Vec<(String, i64)> {
+    ///
+    /// They were asked for at `before` and known at `after`. A process may stand still between the two:
+    /// a beat counts as seen at the end of one look, and as unmoved until the beginning of another.
+    pub fn look(
+        &mut self,
+        live: &[(String, i64)],
+        own: &str,
+        (before, after): (Duration, Duration),
+        lease: Duration,
+    ) -> Vec<(String, i64)> {
         self.seen.retain(|id, _| live.iter().any(|(other, _)| other == id));
         let mut dead = Vec::new();
         for (id, beat) in live.iter().filter(|(id, _)| id != own) {
-            let seen = self.seen.entry(id.clone()).or_insert((*beat, now));
+            let seen = self.seen.entry(id.clone()).or_insert((*beat, after));
             if seen.0 != *beat {
-                *seen = (*beat, now);
-            } else if now.saturating_sub(seen.1) >= lease {
+                *seen = (*beat, after);
+            } else if before.saturating_sub(seen.1) >= lease {
                 dead.push((id.clone(), *beat));
             }
         }
@@ -85,10 +94,19 @@ mod tests {
     fn a_beat_that_stands_still_for_a_lease_is_a_dead_worker() {
         let mut observer = Observer::default();
         let live = |beat| vec![("own".to_owned(), 1), ("other".to_owned(), beat)];
-        assert_eq!(observer.look(&live(1), "own", s(0), s(30)), []);
-        assert_eq!(observer.look(&live(1), "own", s(29), s(30)), []);
-        assert_eq!(observer.look(&live(2), "own", s(31), s(30)), []);
-        assert_eq!(observer.look(&live(2), "own", s(60), s(30)), []);
-        assert_eq!(observer.look(&live(2), "own", s(61), s(30)), [("other".to_owned(), 2)]);
+        assert_eq!(observer.look(&live(1), "own", (s(0), s(0)), s(30)), []);
+        assert_eq!(observer.look(&live(1), "own", (s(29), s(29)), s(30)), []);
+        assert_eq!(observer.look(&live(2), "own", (s(31), s(31)), s(30)), []);
+        assert_eq!(observer.look(&live(2), "own", (s(60), s(60)), s(30)), []);
+        assert_eq!(observer.look(&live(2), "own", (s(61), s(61)), s(30)), [("other".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn the_time_that_a_look_takes_is_no_time_that_a_beat_stood_still() {
+        let mut observer = Observer::default();
+        let live = [("other".to_owned(), 1)];
+        assert_eq!(observer.look(&live, "own", (s(0), s(100)), s(30)), []);
+        assert_eq!(observer.look(&live, "own", (s(129), s(200)), s(30)), []);
+        assert_eq!(observer.look(&live, "own", (s(130), s(130)), s(30)), live);
     }
 }

@@ -82,6 +82,7 @@ pub struct Setup {
 pub struct Engine {
     pub(super) setup: Setup,
     pub(super) session: Mutex<Option<Session>>,
+    pub(super) registering: tokio::sync::Mutex<()>,
     state: tokio::sync::Mutex<State>,
     ending: watch::Sender<Ending>,
 }
@@ -142,7 +143,13 @@ impl Engine {
             interrupted: false,
         };
         let (ending, _) = watch::channel(Ending::No);
-        Self { setup, session: Mutex::default(), state: tokio::sync::Mutex::new(state), ending }
+        Self {
+            setup,
+            session: Mutex::default(),
+            registering: tokio::sync::Mutex::default(),
+            state: tokio::sync::Mutex::new(state),
+            ending,
+        }
     }
 
     pub(super) fn store(&self) -> &dyn Store {

@@ -143,7 +143,8 @@ impl Flight {
             let refusal = refusal.clone();
             let truth = &item.truth;
             let settled = truth.doubt_until <= truth.acked_from;
-            let never = truth.acked_hash.is_none() && truth.acked_rev == 0 && truth.doubt_until == 0;
+            // A later generation forgets what was acknowledged; the index need not have forgotten the record.
+            let never = self.generation == 1 && truth.acked_from == 0 && truth.doubt_until == 0;
             let gone = truth.acked_hash.as_deref() == Some(ABSENT) && settled;
             // Nothing of such an id was ever sent.
             let impossible = refusal.code == "bad_id";
