@@ -1,0 +1,17 @@
+//! The sync engine in a world that a seed decides.
+//!
+//! A target of its own, beside `it`: it links neither the edges nor the application's tests, so it is
+//! built in a fraction of the time, and its threads belong to the seeds alone.
+
+#![expect(clippy::cast_possible_wrap, reason = "small numbers")]
+
+mod broken;
+mod checks;
+mod edits;
+mod ports;
+mod random;
+mod remote;
+mod scenarios;
+mod seeds;
+mod tables;
+mod world;

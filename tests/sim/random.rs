@@ -1,0 +1,279 @@
+//! A run that a seed decides: faults for a while, then peace, then everything must be right.
+
+use std::time::Duration;
+
+use corpusd::config::SyncConfig;
+use corpusd::index::VectorRecord;
+
+use crate::tables::Broken;
+use crate::world::Mode;
+use crate::world::Sim;
+use crate::world::What;
+
+/// Peace lasts so long at most, in milliseconds: longer than the longest pause that a target may ask for.
+const PEACE_MS: i64 = 45 * 60_000;
+
+/// How a run went.
+pub struct Outcome {
+    pub failure: Option<String>,
+    /// The same for the same seed.
+    pub fingerprint: u64,
+    /// Everything that happened, where somebody listened.
+    pub told: Vec<String>,
+    /// How often each thing happened.
+    pub covered: Vec<(&'static str, u64)>,
+    /// Jobs that completed.
+    pub completed: u64,
+}
+
+/// Times short enough for many of everything, and in the proportions of the defaults.
+pub fn times() -> SyncConfig {
+    SyncConfig {
+        heartbeat: Duration::from_secs(4),
+        lease: Duration::from_secs(10),
+        request_timeout: Duration::from_secs(5),
+        doubt: Duration::from_secs(20),
+        poll: Duration::from_secs(4),
+        claim_size: 4,
+        stop_wait: Duration::from_secs(1),
+        ..SyncConfig::default()
+    }
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, broken: Option<Broken>, listening: bool) -> Outcome {
+    let sim = Sim::new(seed, times(), 2 + (seed % 2) as usize);
+    let steps = {
+        let mut world = sim.world();
+        world.listening = listening;
+        world.tables.broken = broken;
+        world.remote.trouble = [0, 10, 30, 60][world.rng.usize(0..4)];
+        world.remote.behind = if world.rng.bool() { Some(0) } else { None };
+        for process in 0..world.processes.len() {
+            world.processes[process].wall = world.rng.i64(-300..300);
+        }
+        let foreign = VectorRecord { id: "foreign".to_owned(), values: vec![9.0, 9.0], metadata: "{}".to_owned() };
+        world.remote.records.insert(("m".to_owned(), "foreign".to_owned()), foreign);
+        world.rng.usize(40..200)
+    };
+    for document in ["d0", "d1"] {
+        sim.edit(0, "create", |tables, at| tables.create(document, 2, 1, at));
+    }
+    let processes = sim.world().processes.len();
+    for process in 0..processes {
+        sim.start(process);
+    }
+    for _ in 0..steps {
+        sim.step();
+        if sim.world().failure.is_some() {
+            break;
+        }
+    }
+    if sim.world().failure.is_none() {
+        sim.make_peace();
+    }
+    sim.end()
+}
+
+impl Sim {
+    /// One thing happens.
+    fn step(&self) {
+        let roll = self.world().rng.u32(0..100);
+        match roll {
+            0..10 => self.random_edit(),
+            10..13 => self.random_job(),
+            13..16 => {
+                self.disturb();
+                self.settle();
+                self.world().inspect();
+            }
+            _ => self.go_on(),
+        }
+    }
+
+    /// Some op goes on, or time passes.
+    fn go_on(&self) {
+        let mut world = self.world();
+        let ready = world.ready();
+        let by = match world.rng.u32(0..100) {
+            0..60 => 0,
+            60..92 => world.rng.i64(0..60),
+            92..98 => world.rng.i64(0..2_500),
+            _ => world.rng.i64(0..8_000),
+        };
+        let now = world.now;
+        if ready.is_empty() {
+            let to = world.next_moment().unwrap_or(now).min(now + 10_000);
+            drop(world);
+            self.advance(to.max(now + 1));
+            self.world().inspect();
+            return;
+        }
+        let id = ready[world.rng.usize(0..ready.len())];
+        let process = world.ops.iter().find(|op| op.id == id).map_or(0, |op| op.process);
+        let sure = world.processes[process].guilty || world.remote.trouble == 0;
+        let mode = match if sure { 99 } else { world.rng.u32(0..100) } {
+            0 => Mode::Refuse,
+            1 => Mode::Lose,
+            _ => Mode::Go,
+        };
+        drop(world);
+        if by > 0 {
+            self.advance(now + by);
+        }
+        self.grant(id, mode);
+    }
+
+    /// Something goes wrong.
+    fn disturb(&self) {
+        let mut world = self.world();
+        let process = world.any_process();
+        let (roll, long) = (world.rng.u32(0..100), world.rng.i64(500..40_000));
+        let until = world.now + long;
+        let innocent = world.is_up(process) && !world.processes[process].guilty;
+        match roll {
+            0..25 if innocent => {
+                world.processes[process].start_at = Some(world.now + long / 2);
+                drop(world);
+                self.kill(process);
+            }
+            25..32 if innocent => {
+                drop(world);
+                self.stop(process);
+            }
+            32..55 if innocent && world.processes[process].suspended.is_none() => {
+                // Rather one that has looked at its fence and not yet written.
+                let writes = world.ops.iter().find(|op| matches!(op.what, What::Remote(_))).map(|op| op.process);
+                let writes = writes.filter(|process| {
+                    let process = &world.processes[*process];
+                    process.suspended.is_none() && !process.guilty
+                });
+                let process = writes.unwrap_or(process);
+                // Long enough, now and then, for others to bury it and settle what it had claimed.
+                let until = if world.rng.u32(0..3) == 0 { until + 60_000 } else { until };
+                drop(world);
+                self.suspend(process, until);
+            }
+            55..68 if innocent => {
+                world.tell("cut", process as i64, || format!("for {long} ms"));
+                world.processes[process].cut = world.now + long / 2;
+            }
+            68..76 => {
+                let trouble = [0, 10, 30, 60, 95][world.rng.usize(0..5)];
+                world.tell("trouble", i64::from(trouble), String::new);
+                world.remote.trouble = trouble;
+            }
+            76..82 => {
+                world.tell("down", long, String::new);
+                world.remote.down_until = until;
+            }
+            82..87 => {
+                world.tell("fault", long, String::new);
+                world.remote.fault_until = until;
+            }
+            87..90 => {
+                world.tell("refuse", long, String::new);
+                world.remote.refuse_until = until;
+            }
+            90..93 => {
+                world.tell("lag", long, String::new);
+                world.remote.behind = world.remote.behind.map(|behind| 3 - behind.min(3));
+            }
+            93..96 => {
+                let wiped = world.rng.bool();
+                world.tell("another index", process as i64, || format!("wiped: {wiped}"));
+                if wiped {
+                    world.remote.wipe();
+                }
+                drop(world);
+                self.edit(process, "configure", |tables, _| tables.configure_another());
+            }
+            _ => {
+                world.tell("land", -1, String::new);
+                world.land_all();
+            }
+        }
+    }
+
+    /// A process runs nothing for a while; what it has handed to the network goes on.
+    pub fn suspend(&self, process: usize, until: i64) {
+        let mut world = self.world();
+        world.tell("suspend", process as i64, || format!("until {until}"));
+        let ops: Vec<u64> = world.ready();
+        let mine = |op: &&crate::world::Op| op.process == process && ops.contains(&op.id);
+        let ops: Vec<u64> = world.ops.iter().filter(mine).map(|op| op.id).collect();
+        world.processes[process].suspended = Some(until);
+        for id in ops {
+            if world.rng.bool() {
+                drop(world);
+                self.grant(id, Mode::Go);
+                world = self.world();
+            }
+        }
+    }
+
+    /// Nothing fails any more: everything comes to rest, and is right.
+    pub fn make_peace(&self) {
+        let mut world = self.world();
+        world.tell("peace", 0, String::new);
+        world.remote.mend();
+        let begin = world.now;
+        for process in 0..world.processes.len() {
+            world.processes[process].cut = 0;
+            let up = world.is_up(process);
+            let one = &mut world.processes[process];
+            one.start_at = if up { None } else { Some(begin) };
+        }
+        drop(world);
+        loop {
+            let world = self.world();
+            let now = world.now;
+            if world.failure.is_some() {
+                return;
+            }
+            let asleep = world.processes.iter().any(|process| process.suspended.is_some());
+            if world.is_quiet() && world.remote.is_still() && world.tainted.is_empty() && !asleep {
+                break;
+            }
+            let ready = world.ready();
+            let next = world.next_moment();
+            if now - begin > PEACE_MS {
+                let open: Vec<_> =
+                    world.tables.slots.values().filter(|slot| slot.dirty_epoch.is_some()).cloned().collect();
+                let jobs = world.tables.active_jobs();
+                drop(world);
+                self.world().fail(|| format!("I10: no rest: {open:?} {jobs:?}"));
+                return;
+            }
+            drop(world);
+            match ready.first() {
+                Some(id) => self.grant(*id, Mode::Go),
+                None => self.advance(next.unwrap_or(now + 1_000).max(now)),
+            }
+            self.world().inspect();
+        }
+        let difference = self.world().difference();
+        if let Some(text) = difference {
+            self.world().fail(|| format!("P2: {text}"));
+        }
+    }
+
+    /// The end of the world.
+    pub fn end(&self) -> Outcome {
+        let processes = self.world().processes.len();
+        let mut world = self.world();
+        let outcome = Outcome {
+            failure: world.failure.take(),
+            fingerprint: world.fingerprint(),
+            told: std::mem::take(&mut world.told),
+            covered: std::mem::take(&mut world.covered).into_iter().collect(),
+            completed: world.checks.completed,
+        };
+        drop(world);
+        // Futures and the world hold each other.
+        for process in 0..processes {
+            self.kill(process);
+        }
+        outcome
+    }
+}
