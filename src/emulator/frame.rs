@@ -120,9 +120,6 @@ pub async fn serve(server: Server, operation: Operation, request: Request) -> Re
         // Nobody waits for this.
         return Response::new(Body::empty());
     };
-    if !server.0.lets_in(&call) {
-        return finish(&server.0, Reply::text(401, "Unauthorized"));
-    }
     let (call, inner) = (Arc::new(call), server.0.clone());
     // A fault that is taken back lets the calls go that wait by it.
     let released = inner.faults.released();
@@ -130,16 +127,27 @@ pub async fn serve(server: Server, operation: Operation, request: Request) -> Re
     let begun = {
         let (call, worker) = (call.clone(), inner.clone());
         blocking(move || {
-            let verdict = worker.faults.judge(&call);
-            let number = worker.allow_faults.then(|| worker.requests.add(&call, worker.clock.now_us(), verdict.fault));
+            let verdict = worker.lets_in(&call).then(|| worker.faults.judge(&call));
+            let fault = verdict.as_ref().and_then(|verdict| verdict.fault);
+            let number = worker.allow_faults.then(|| worker.requests.add(&call, worker.clock.now_us(), fault));
             (verdict, number)
         })
     };
     let Some((verdict, number)) = begun.await else { return broken(&inner, operation) };
+    let answered = |status| {
+        if let Some(number) = number {
+            inner.requests.answered(number, status);
+        }
+    };
+    let Some(verdict) = verdict else {
+        answered(401);
+        return finish(&inner, Reply::text(401, "Unauthorized"));
+    };
+    let mut let_go = false;
     if !verdict.delay.is_zero() {
         tokio::select! {
             () = tokio::time::sleep(verdict.delay) => {}
-            () = &mut released => {}
+            () = &mut released => let_go = true,
         }
     }
     let own = match verdict.apply {
@@ -163,13 +171,13 @@ pub async fn serve(server: Server, operation: Operation, request: Request) -> Re
         Answer::Status { status, ref headers } => fault::injected(&call, status, headers),
         Answer::Reset => return reset(&peer),
         Answer::Stall => {
-            released.await;
+            if !let_go {
+                released.await;
+            }
             return reset(&peer);
         }
     };
-    if let Some(number) = number {
-        inner.requests.answered(number, reply.status);
-    }
+    answered(reply.status);
     if verdict.answer == Answer::Truncated { truncated(&inner, reply) } else { finish(&inner, reply) }
 }
 

@@ -38,7 +38,7 @@ cp "$here/package.json" "$here/check.mjs" "$home"
 server=$!
 for _ in $(seq 100); do
   grep -q '^listening on ' "$home/listening" 2>/dev/null && break
-  kill -0 "$server" 2>/dev/null || { cat "$home/log"; exit 1; }
+  kill -0 "$server" 2>/dev/null || { echo "the emulator ended at once:"; cat "$home/log"; exit 1; }
   sleep 0.1
 done
 EMULATOR=$(sed -n 's/^listening on //p' "$home/listening")

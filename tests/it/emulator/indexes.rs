@@ -103,4 +103,5 @@ async fn a_key_is_asked_for_on_both_planes() {
     let answer = bench.send("POST", "/i/kb/query", &[("api-key", "")], Some(b"{}".to_vec())).await;
     assert_eq!((answer.status, answer.text.as_str()), (401, "Unauthorized"));
     assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
+    assert_eq!(bench.emulator.requests().last().and_then(|request| request.status), Some(401));
 }
