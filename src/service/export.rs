@@ -113,7 +113,7 @@ fn failure(job: sync_job::Model) -> Error {
 /// # Errors
 /// [`Error::Unavailable`] when it does not answer.
 pub async fn index_stats(cx: &Ctx) -> Result<IndexStats> {
-    cx.index().stats().await.map_err(unavailable)
+    cx.index().stats().await.map_err(|error| unavailable(&error))
 }
 
 /// The best matches of `vector` in the configured namespace, best first, whose rows are live.
@@ -150,6 +150,8 @@ pub async fn search(cx: &Ctx, vector: Vec<f32>, top_k: usize) -> Result<Vec<Matc
     }
 }
 
-fn unavailable(error: IndexError) -> Error {
-    Error::Unavailable { detail: error.detail, retry_after: error.retry_after, job_id: None }
+fn unavailable(error: &IndexError) -> Error {
+    tracing::warn!(%error, "the index did not tell its statistics");
+    let detail = "The vector index does not answer".to_owned();
+    Error::Unavailable { detail, retry_after: error.retry_after, job_id: None }
 }

@@ -176,6 +176,25 @@ async fn an_index_that_is_not_ready_is_waited_for_and_one_that_never_will_be_is_
 }
 
 #[tokio::test]
+async fn an_index_of_documents_or_of_sparse_vectors_is_a_fault() {
+    for model in [
+        json!({"schema": {"fields": {"title": {"type": "string"}}}}),
+        json!({"vector_type": "sparse", "metric": "dotproduct"}),
+    ] {
+        let bench = Bench::new().await;
+        let host = bench.script.address.clone();
+        bench.answer("/indexes/", move |_| {
+            let mut index = json!({"name": INDEX, "host": host, "status": {"ready": true, "state": "Ready"}});
+            index.as_object_mut().unwrap().extend(model.as_object().unwrap().clone());
+            reply(200, index)
+        });
+        let refused = bench.put().await.unwrap_err();
+        assert_eq!(refused.kind, IndexErrorKind::TargetFault);
+        assert!(refused.detail.contains("not supported"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn an_index_of_another_dimension_or_metric_is_refused_with_both_before_anything_is_sent() {
     let bench = Bench::with(|config, _| config.index.metric = corpusd::config::Metric::Euclidean).await;
     let refused = bench.put().await.unwrap_err();
