@@ -8,10 +8,12 @@
 //! thread and writes the answer straight into one buffer.
 //!
 //! Options (after `--`): `--documents N` (default 1000), `--seconds S` of each
-//! measured turn (default 3), `--index N` vectors of V1 (default 20000).
+//! measured turn (default 3), `--index N` vectors of V1 (default 20000), `--export N`
+//! vectors of S1 (default 10000).
 
 mod ceiling;
 mod data;
+mod export;
 mod load;
 mod vectors;
 
@@ -39,11 +41,12 @@ struct Options {
     documents: usize,
     turn: Duration,
     index: usize,
+    export: usize,
 }
 
 impl Options {
     fn parse() -> Self {
-        let mut options = Self { documents: 1000, turn: Duration::from_secs(3), index: 20_000 };
+        let mut options = Self { documents: 1000, turn: Duration::from_secs(3), index: 20_000, export: 10_000 };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|text| text.parse::<usize>().ok()).expect("a number follows");
@@ -51,6 +54,7 @@ impl Options {
                 "--documents" => options.documents = number(),
                 "--seconds" => options.turn = Duration::from_secs(number() as u64),
                 "--index" => options.index = number(),
+                "--export" => options.export = number(),
                 // `cargo bench` adds `--bench`.
                 _ => {}
             }
@@ -99,6 +103,7 @@ async fn main() {
 
     data::writes(&app, corpusd, options.turn, CONNECTIONS).await;
     vectors::search(options.index).await;
+    export::all(options.export).await;
     app.close().await;
 }
 
