@@ -204,7 +204,7 @@ pub async fn rows(
     Ok(found.into_iter().filter_map(|(chunk, document)| Some((chunk, document?))).collect())
 }
 
-/// The namespaces of these live documents, at most `limit`.
+/// The namespaces of these documents, at most `limit`.
 ///
 /// # Errors
 /// What the database says.
@@ -214,7 +214,7 @@ pub async fn namespaces_of(
     limit: usize,
 ) -> Result<Vec<String>, DbErr> {
     let mut sql = Sql::new(conn);
-    sql.push("SELECT DISTINCT namespace FROM documents WHERE deleted_at IS NULL AND id IN ").bind_ids(documents);
+    sql.push("SELECT DISTINCT namespace FROM documents WHERE id IN ").bind_ids(documents);
     sql.push(" ORDER BY namespace LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
     sql.all(conn).await?.into_iter().map(|row| row.try_get_by_index(0)).collect()
 }
