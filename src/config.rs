@@ -184,6 +184,21 @@ pub struct SyncConfig {
     pub export_wait: Duration,
     /// How long a stop waits for the answers of requests to the target that are under way.
     pub stop_wait: Duration,
+    /// When the index is compared with the rows.
+    pub reconcile: ReconcileConfig,
+}
+
+/// When the index is compared with the rows by itself; zero is never.
+#[derive(Debug, Clone)]
+pub struct ReconcileConfig {
+    /// `CORPUSD_RECONCILE_ROWS_S`: slots with rows.
+    pub rows: Duration,
+    /// `CORPUSD_RECONCILE_COUNT_S`: numbers of records.
+    pub count: Duration,
+    /// `CORPUSD_RECONCILE_FULL_S`: every record.
+    pub full: Duration,
+    /// `CORPUSD_RECONCILE_SETTLED_S`: a record that was written later than so long ago is passed over.
+    pub settled: Duration,
 }
 
 /// What a request may ask for.
@@ -274,6 +289,18 @@ impl Default for SyncConfig {
             claim_size: 500,
             export_wait: Duration::from_secs(600),
             stop_wait: Duration::from_secs(2),
+            reconcile: ReconcileConfig::default(),
+        }
+    }
+}
+
+impl Default for ReconcileConfig {
+    fn default() -> Self {
+        Self {
+            rows: Duration::from_secs(3_600),
+            count: Duration::from_secs(900),
+            full: Duration::from_secs(86_400),
+            settled: Duration::from_secs(600),
         }
     }
 }

@@ -13,6 +13,7 @@ mod m20261123_000001_corpus;
 mod m20261123_000002_sync;
 mod m20261123_000003_local_index;
 mod m20261124_000004_job_options;
+mod m20261124_000005_reconcile;
 
 /// The list of steps.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_sync::Migration),
             Box::new(m20261123_000003_local_index::Migration),
             Box::new(m20261124_000004_job_options::Migration),
+            Box::new(m20261124_000005_reconcile::Migration),
         ]
     }
 }

@@ -49,6 +49,10 @@ pub struct Model {
     pub created_at: i64,
     /// End.
     pub finished_at: Option<i64>,
+    /// What a check found so far, as JSON; exports have none.
+    pub report: Option<String>,
+    /// Where a check stands, as JSON.
+    pub place: Option<String>,
 }
 
 /// None.

@@ -29,6 +29,8 @@ pub struct Model {
     pub metric: String,
     /// Milliseconds since 1970 of the last look at the index.
     pub checked_at: Option<i64>,
+    /// The corpus whose records the index was found to hold, or to be free for.
+    pub corpus: Option<String>,
 }
 
 /// None.

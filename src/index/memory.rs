@@ -78,6 +78,24 @@ struct State {
     late: Vec<Call>,
     lsn: i64,
     visible: Option<i64>,
+    /// What reads see while they stand still.
+    frozen: Option<BTreeMap<(String, String), VectorRecord>>,
+    /// How reads fail.
+    deaf: Option<IndexErrorKind>,
+    /// Pages that were listed.
+    listed: usize,
+    /// The most records that one fetch asked for.
+    fetched: usize,
+}
+
+impl State {
+    /// What a read sees.
+    fn seen(&self) -> IndexResult<&BTreeMap<(String, String), VectorRecord>> {
+        match self.deaf {
+            Some(kind) => Err(IndexError::new(kind, "it does not answer")),
+            None => Ok(self.frozen.as_ref().unwrap_or(&self.records)),
+        }
+    }
 }
 
 /// The double.
@@ -141,6 +159,11 @@ impl MemoryIndex {
         self.state().poison.insert(id.to_owned());
     }
 
+    /// Takes every record again.
+    pub fn cure(&self) {
+        self.state().poison.clear();
+    }
+
     /// Applies what was late, oldest first.
     pub fn land(&self) {
         let mut state = self.state();
@@ -165,6 +188,35 @@ impl MemoryIndex {
     /// Lets every write go on.
     pub fn resume(&self) {
         self.allowed.send_replace(usize::MAX);
+    }
+
+    /// Makes listings, fetches and statistics show what is there now, whatever is written afterwards, or lets them go
+    /// on: a service may be behind its writes.
+    pub fn freeze_reads(&self, freeze: bool) {
+        let mut state = self.state();
+        state.frozen = freeze.then(|| state.records.clone());
+    }
+
+    /// Makes listings, fetches and statistics fail.
+    pub fn fail_reads(&self, kind: Option<IndexErrorKind>) {
+        self.state().deaf = kind;
+    }
+
+    /// Pages that were listed so far.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.state().listed
+    }
+
+    /// The most records that one fetch asked for.
+    #[must_use]
+    pub fn fetched(&self) -> usize {
+        self.state().fetched
+    }
+
+    /// Takes a record out, past the engine.
+    pub fn remove(&self, namespace: &str, id: &str) -> Option<VectorRecord> {
+        self.state().records.remove(&(namespace.to_owned(), id.to_owned()))
     }
 
     /// Shows writes to queries up to this sequence number only; `None`: all of them.
@@ -301,8 +353,10 @@ impl VectorIndex for MemoryIndex {
 
     fn fetch<'a>(&'a self, namespace: &'a str, ids: &'a [String]) -> BoxFuture<'a, IndexResult<Vec<VectorRecord>>> {
         Box::pin(async move {
-            let state = self.state();
-            let get = |id: &String| state.records.get(&(namespace.to_owned(), id.clone())).cloned();
+            let mut state = self.state();
+            state.fetched = state.fetched.max(ids.len());
+            let records = state.seen()?;
+            let get = |id: &String| records.get(&(namespace.to_owned(), id.clone())).cloned();
             Ok(ids.iter().filter_map(get).collect())
         })
     }
@@ -314,9 +368,10 @@ impl VectorIndex for MemoryIndex {
         limit: usize,
     ) -> BoxFuture<'a, IndexResult<IdPage>> {
         Box::pin(async move {
-            let state = self.state();
+            let mut state = self.state();
+            state.listed += 1;
             let ids =
-                state.records.keys().filter(|(of, id)| of == namespace && page.is_none_or(|after| id.as_str() > after));
+                state.seen()?.keys().filter(|(of, id)| of == namespace && page.is_none_or(|after| id.as_str() > after));
             Ok(IdPage::behind_last(ids.map(|(_, id)| id.clone()).take(limit).collect(), limit))
         })
     }
@@ -329,7 +384,7 @@ impl VectorIndex for MemoryIndex {
                 return Err(IndexError::new(IndexErrorKind::NotApplied, "no connection"));
             }
             let mut namespaces: BTreeMap<String, u64> = BTreeMap::new();
-            for (namespace, _) in state.records.keys() {
+            for (namespace, _) in state.seen()?.keys() {
                 *namespaces.entry(namespace.clone()).or_default() += 1;
             }
             Ok(IndexStats { dimension, fullness: 0.0, namespaces: namespaces.into_iter().collect() })

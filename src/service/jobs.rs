@@ -354,7 +354,7 @@ pub async fn wait(cx: &Ctx, id: &str) -> Result<JobOutcome> {
             return Err(unavailable(format!("The vector index is not available: {reason}"), &job));
         }
         if tokio::time::Instant::now() >= end {
-            return Err(unavailable("The export takes longer than a request may wait".to_owned(), &job));
+            return Err(unavailable("This takes longer than a request may wait".to_owned(), &job));
         }
         let _ = tokio::time::timeout(LOOK, woken).await;
     }

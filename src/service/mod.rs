@@ -16,6 +16,7 @@ pub mod import;
 pub mod jobs;
 pub mod lists;
 pub mod namespaces;
+pub mod reconcile;
 pub mod rules;
 pub mod search;
 pub mod snippet;

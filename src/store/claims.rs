@@ -197,46 +197,53 @@ pub async fn read(
     vector_ids: &[String],
     text_chars: i64,
 ) -> Result<Vec<Truth>, DbErr> {
-    // PostgreSQL's substr takes no bigint.
-    let text_chars = i32::try_from(text_chars).unwrap_or(i32::MAX);
     let mut sql = Sql::new(conn);
     sql.push(
-        "SELECT s.vector_id, s.acked_rev, s.acked_hash, s.acked_gen, s.acked_from, s.acked_lsn, s.doubt_until, s.attempts, \
-         d.id, e.id, e.vector, c.id, c.chunk_index, substr(c.text, 1, CAST(",
+        "SELECT s.vector_id, s.acked_rev, s.acked_hash, s.acked_gen, s.acked_from, s.acked_lsn, s.doubt_until, s.attempts",
     );
-    sql.bind(text_chars).push(" AS INTEGER)), length(c.text) > ").bind(text_chars);
-    sql.push(
-        ", c.metadata, c.created_at, d.title, d.source, d.metadata FROM sync_slots s \
-         LEFT JOIN embeddings e ON e.vector_id = s.vector_id AND NOT e.held \
-         LEFT JOIN chunks c ON c.id = e.chunk_id AND c.deleted_at IS NULL \
-         LEFT JOIN documents d ON d.id = c.document_id AND d.deleted_at IS NULL AND d.namespace = s.namespace \
-         WHERE s.target_id = ",
-    );
+    push_rows(&mut sql, text_chars);
+    sql.push(" FROM sync_slots s").push(JOIN_ROWS).push(" WHERE s.target_id = ");
     sql.bind(ticket.target_id).push(" AND s.namespace = ").bind(ticket.namespace.as_str());
     sql.push(" AND ").is_any("s.vector_id", vector_ids);
     sql.push(" AND s.claim_token = ").bind(ticket.token.as_str()).push(" ORDER BY s.vector_id");
     sql.all(conn).await?.iter().map(truth).collect()
 }
 
+/// The joins from a slot `s` to the rows its record is made of, where it is wanted.
+pub(super) const JOIN_ROWS: &str = " LEFT JOIN embeddings e ON e.vector_id = s.vector_id AND NOT e.held \
+     LEFT JOIN chunks c ON c.id = e.chunk_id AND c.deleted_at IS NULL \
+     LEFT JOIN documents d ON d.id = c.document_id AND d.deleted_at IS NULL AND d.namespace = s.namespace";
+
+/// Adds the columns of those rows, `text_chars` characters of the text.
+pub(super) fn push_rows(sql: &mut Sql, text_chars: i64) {
+    // PostgreSQL's substr takes no bigint.
+    let text_chars = i32::try_from(text_chars).unwrap_or(i32::MAX);
+    sql.push(", d.id, e.id, e.vector, c.id, c.chunk_index, substr(c.text, 1, CAST(");
+    sql.bind(text_chars).push(" AS INTEGER)), length(c.text) > ").bind(text_chars);
+    sql.push(", c.metadata, c.created_at, d.title, d.source, d.metadata");
+}
+
+/// Reads them from the columns from `at` on; none where the record is not wanted.
+pub(super) fn rows(row: &QueryResult, at: usize) -> Result<Option<Rows>, DbErr> {
+    let document: Option<String> = row.try_get_by_index(at)?;
+    let Some(document_id) = document else { return Ok(None) };
+    Ok(Some(Rows {
+        embedding_id: row.try_get_by_index(at + 1)?,
+        vector: row.try_get_by_index(at + 2)?,
+        chunk_id: row.try_get_by_index(at + 3)?,
+        chunk_index: row.try_get_by_index(at + 4)?,
+        text: row.try_get_by_index(at + 5)?,
+        text_cut: row.try_get_by_index(at + 6)?,
+        chunk_metadata: row.try_get_by_index(at + 7)?,
+        chunk_created_at: row.try_get_by_index(at + 8)?,
+        document_id,
+        title: row.try_get_by_index(at + 9)?,
+        source: row.try_get_by_index(at + 10)?,
+        document_metadata: row.try_get_by_index(at + 11)?,
+    }))
+}
+
 fn truth(row: &QueryResult) -> Result<Truth, DbErr> {
-    let document: Option<String> = row.try_get_by_index(8)?;
-    let rows = match document {
-        None => None,
-        Some(document_id) => Some(Rows {
-            embedding_id: row.try_get_by_index(9)?,
-            vector: row.try_get_by_index(10)?,
-            chunk_id: row.try_get_by_index(11)?,
-            chunk_index: row.try_get_by_index(12)?,
-            text: row.try_get_by_index(13)?,
-            text_cut: row.try_get_by_index(14)?,
-            chunk_metadata: row.try_get_by_index(15)?,
-            chunk_created_at: row.try_get_by_index(16)?,
-            document_id,
-            title: row.try_get_by_index(17)?,
-            source: row.try_get_by_index(18)?,
-            document_metadata: row.try_get_by_index(19)?,
-        }),
-    };
     Ok(Truth {
         vector_id: row.try_get_by_index(0)?,
         acked_rev: row.try_get_by_index(1)?,
@@ -246,7 +253,7 @@ fn truth(row: &QueryResult) -> Result<Truth, DbErr> {
         acked_lsn: row.try_get_by_index(5)?,
         doubt_until: row.try_get_by_index(6)?,
         attempts: row.try_get_by_index(7)?,
-        rows,
+        rows: rows(row, 8)?,
     })
 }
 

@@ -126,6 +126,8 @@ struct Body {
     error: Option<String>,
     finished_at: Option<i64>,
     message: Option<String>,
+    #[serde(default)]
+    report: Option<String>,
 }
 
 /// What kind of news an event is.
@@ -278,6 +280,7 @@ async fn tell(tx: &Tx, job: &Model, news: News, message: Option<String>) -> Resu
         error: job.error_text.clone(),
         finished_at: job.finished_at,
         message,
+        report: job.report.clone(),
     };
     let body = serde_json::to_string(&body).map_err(|error| DbErr::Json(error.to_string()))?;
     let kind = match news {
@@ -328,6 +331,7 @@ pub async fn events_after(
                     blocked_reason: body.blocked,
                     error_text: body.error,
                     finished_at: body.finished_at,
+                    report: body.report,
                     event_seq: seq,
                     ..job.clone()
                 },
@@ -522,6 +526,8 @@ pub fn new(id: String, scope_key: String, target_id: i64, epoch: i64, now_ms: i6
         error_text: None,
         created_at: now_ms,
         finished_at: None,
+        report: None,
+        place: None,
     }
 }
 

@@ -24,6 +24,7 @@ pub mod log;
 pub mod page;
 pub mod read;
 pub mod readers;
+pub mod reconcile;
 pub mod search;
 pub mod seed;
 pub mod slots;

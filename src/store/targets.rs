@@ -95,6 +95,7 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
             dimension: sea_orm::Set(new.dimension),
             metric: sea_orm::Set(new.metric.clone()),
             checked_at: sea_orm::Set(None),
+            corpus: sea_orm::Set(None),
         };
         // Two replicas start together: one of them makes the row.
         let insert = Entity::insert(row).on_conflict_do_nothing();
@@ -123,7 +124,7 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
         sql.push(", state = ").bind(TargetState::Active.name()).push(", reason = NULL");
     }
     if again {
-        sql.push(", generation = generation + 1, sweep_after = ''");
+        sql.push(", generation = generation + 1, sweep_after = '', corpus = NULL");
         tracing::info!(target = new.name, "the target changed: everything is sent again");
     }
     sql.push(" WHERE id = ").bind(id);
@@ -149,7 +150,8 @@ pub async fn was_written(conn: &impl ConnectionTrait, identity: &str) -> Result<
 /// What the database says.
 pub async fn void(tx: &Tx, identity: &str) -> Result<bool, DbErr> {
     let mut sql = Sql::new(tx);
-    sql.push("UPDATE sync_targets SET generation = generation + 1, sweep_after = '' WHERE identity = ").bind(identity);
+    sql.push("UPDATE sync_targets SET generation = generation + 1, sweep_after = '', corpus = NULL WHERE identity = ")
+        .bind(identity);
     sql.push(
         " AND EXISTS (SELECT 1 FROM sync_slots s WHERE s.target_id = sync_targets.id          AND s.acked_gen = sync_targets.generation AND s.acked_rev > 0)",
     );

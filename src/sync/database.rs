@@ -24,6 +24,7 @@ use crate::store::targets;
 use crate::store::targets::Look;
 use crate::store::targets::TargetState;
 use crate::store::workers;
+use crate::sync::checks::Checks;
 use crate::sync::perform;
 use crate::sync::perform::Claim;
 use crate::sync::ports::Decision;
@@ -32,8 +33,8 @@ use crate::sync::ports::Store;
 /// One target's rows.
 #[derive(Debug, Clone)]
 pub struct Database {
-    db: Db,
-    target_id: i64,
+    pub(super) db: Db,
+    pub(super) target_id: i64,
 }
 
 impl Database {
@@ -43,7 +44,7 @@ impl Database {
         Self { db, target_id }
     }
 
-    async fn write<T, F>(&self, work: F) -> Result<T>
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
@@ -260,5 +261,9 @@ impl Store for Database {
 
     fn wake(&self) {
         self.db.wake();
+    }
+
+    fn checks(&self) -> Option<&dyn Checks> {
+        Some(self)
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::store::jobs;
 use crate::store::jobs::JobState;
 use crate::store::jobs::News;
+use crate::store::reconcile;
 use crate::store::targets::TargetState;
 use crate::sync::progress;
 use crate::sync::progress::Visible;
@@ -42,6 +43,7 @@ impl Engine {
         let active = self.store().active_jobs().await?;
         state.verifying.retain(|id, _| active.iter().any(|job| job.id == *id));
         state.told.retain(|id, _| active.iter().any(|job| job.id == *id));
+        state.comparing.clear();
         let mut moved = false;
         for job in active {
             let told = state.told.get(&job.id).copied();
@@ -51,7 +53,8 @@ impl Engine {
                 Which::Due => told.is_none_or(|at| self.monotonic().saturating_sub(at) >= PROGRESS_EVERY),
                 Which::All => true,
             };
-            if !wanted {
+            let compares = reconcile::compares(&job);
+            if !wanted && !compares {
                 continue;
             }
             let others = match &job.owner {
@@ -60,7 +63,9 @@ impl Engine {
                 }
                 Some(_) | None => false,
             };
-            if !others {
+            if compares && !others {
+                state.comparing.push(job);
+            } else if !others {
                 moved |= self.advance_job(state, session, job, blocked.clone(), look.sweeping).await?;
             }
         }

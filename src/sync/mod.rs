@@ -5,9 +5,11 @@
 //! and [`rates`] (how fast), [`session`] (who is alive), [`progress`] (where a job goes). The
 //! driver is [`worker`], the only loop: [`membership`] keeps its place among the
 //! workers, [`push`] claims and sends, [`probe`] asks whether a target is at fault,
-//! [`jobs`] tells whoever follows. It reaches the world through [`ports`]: the rows in a
-//! [`database`] (where [`perform`] writes down what was done), the index, and time.
+//! [`jobs`] tells whoever follows, [`checks`] compare the index with the rows
+//! ([`reconcile`]). It reaches the world through [`ports`]: the rows in a [`database`]
+//! (where [`perform`] writes down what was done), the index, and time.
 
+pub mod checks;
 pub mod database;
 pub mod flight;
 pub mod jobs;
@@ -22,6 +24,7 @@ pub mod probe;
 pub mod progress;
 pub mod push;
 pub mod rates;
+pub mod reconcile;
 pub mod session;
 pub mod worker;
 

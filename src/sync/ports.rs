@@ -24,6 +24,7 @@ use crate::store::jobs::News;
 use crate::store::jobs::Remains;
 use crate::store::targets::Look;
 use crate::store::targets::TargetState;
+use crate::sync::checks::Checks;
 use crate::sync::perform::Claim;
 
 /// Where a job goes, from what remains of it and whether a sweep is under way: decided under the job's lock, and
@@ -128,6 +129,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Wakes whoever waits for work or for news.
     fn wake(&self);
+
+    /// The same rows for checks of the index, where this store has what they need.
+    fn checks(&self) -> Option<&dyn Checks> {
+        None
+    }
 }
 
 /// Time, and the ids made from it.

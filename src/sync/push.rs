@@ -55,11 +55,16 @@ impl Engine {
                 if !self.ask_paused(look).await? {
                     return Ok(false);
                 }
+                // Whoever mended it may have put another index in its place.
+                state.welcomed = None;
                 TRIAL
             }
             (TargetState::Active | TargetState::Unreachable, Gate::Probe) => 1,
             (TargetState::Active | TargetState::Unreachable, Gate::Free) => size,
         };
+        if state.welcomed != Some(look.generation) && !self.welcome(state, look).await? {
+            return Ok(false);
+        }
         state.fault = None;
         if look.state == TargetState::Unreachable && !look.due {
             if !self.ask_paused(look).await? {
@@ -87,7 +92,7 @@ impl Engine {
     }
 
     /// Keeps the target's row in step with what was found.
-    async fn note_target(&self, state: &State, look: &Look, accepted: bool) -> Result<()> {
+    pub(super) async fn note_target(&self, state: &State, look: &Look, accepted: bool) -> Result<()> {
         let (next, reason) = if let Some(fault) = &state.fault {
             (TargetState::Paused, Some(fault.clone()))
         } else if state.pace.is_open() {
@@ -163,13 +168,21 @@ impl Engine {
         }
     }
 
-    async fn corpus(&self, state: &mut State) -> Result<String> {
+    pub(super) async fn corpus(&self, state: &mut State) -> Result<String> {
         if let Some(corpus) = &state.corpus {
             return Ok(corpus.clone());
         }
         let made = self.store().corpus_id(&self.setup.time.new_id()).await?;
         state.corpus = Some(made.clone());
         Ok(made)
+    }
+
+    /// The dimension that the index takes, once it is known.
+    pub(super) fn dimension(&self, look: &Look) -> Option<u32> {
+        let known = look.dimension.and_then(|dimension| u32::try_from(dimension).ok());
+        // The embedded index knows best: one that was emptied takes any dimension again.
+        let own = self.setup.dimension.or_else(|| self.index().dimension());
+        own.or(if self.index().kind() == "local" { None } else { known })
     }
 
     /// One claim, from the truth to the last answer.
@@ -182,15 +195,11 @@ impl Engine {
         let ids: Vec<String> = page.iter().map(|slot| slot.vector_id.clone()).collect();
         let chars = i64::try_from(limits.metadata_bytes).unwrap_or(i64::MAX);
         let truths = self.store().read(&claim.ticket, &ids, chars).await?;
-        let known = look.dimension.and_then(|dimension| u32::try_from(dimension).ok());
-        // The embedded index knows best: one that was emptied takes any dimension again.
-        let own = self.setup.dimension.or_else(|| self.index().dimension());
-        let dimension = own.or(if self.index().kind() == "local" { None } else { known });
         let facts = Facts {
             namespace: &claim.ticket.namespace,
             claimed_at: claim.at,
             generation: claim.generation,
-            rules: Rules { corpus: &corpus, limits, dimension },
+            rules: Rules { corpus: &corpus, limits, dimension: self.dimension(look) },
             others_succeed: state.accepted_at.is_some_and(|at| self.now() - at <= LATELY_MS),
         };
         let (mut flight, effects) = Flight::begin(page, truths, facts, self.now(), &mut state.rng);

@@ -16,12 +16,16 @@ use fastrand::Rng;
 use tokio::sync::watch;
 
 use crate::config::SyncConfig;
+use crate::entity::sync_job::Model;
 use crate::error::Result;
 use crate::index::IndexError;
 use crate::index::IndexErrorKind;
 use crate::index::IndexResult;
 use crate::index::VectorIndex;
 use crate::service::Ctx;
+use crate::sync::checks::Checks;
+use crate::sync::checks::drive::Retry;
+use crate::sync::checks::schedule::Schedule;
 use crate::sync::database::Database;
 use crate::sync::jobs::Which;
 use crate::sync::pace::Pace;
@@ -103,6 +107,12 @@ pub(super) struct State {
     pub(super) trouble: Option<String>,
     pub(super) verifying: HashMap<String, i64>,
     pub(super) told: HashMap<String, Duration>,
+    /// Checks that this worker drives, as they were when jobs were looked at last.
+    pub(super) comparing: Vec<Model>,
+    pub(super) retries: HashMap<String, Retry>,
+    pub(super) schedule: Schedule,
+    /// The generation in which the index was found to be one that may be written to.
+    pub(super) welcomed: Option<i64>,
     tidied: Option<Duration>,
     /// A turn did not come to its end, and what it had claimed was not given back.
     interrupted: bool,
@@ -139,6 +149,10 @@ impl Engine {
             trouble: None,
             verifying: HashMap::new(),
             told: HashMap::new(),
+            comparing: Vec::new(),
+            retries: HashMap::new(),
+            schedule: Schedule::default(),
+            welcomed: None,
             tidied: None,
             interrupted: false,
         };
@@ -154,6 +168,11 @@ impl Engine {
 
     pub(super) fn store(&self) -> &dyn Store {
         &*self.setup.store
+    }
+
+    /// What checks need of the rows, where there are checks.
+    pub(super) fn checks(&self) -> Option<&dyn Checks> {
+        self.store().checks()
     }
 
     pub(super) fn index(&self) -> &dyn VectorIndex {
@@ -246,7 +265,9 @@ impl Engine {
         if look.jobs {
             let which = if worked { Which::Due } else { Which::All };
             worked |= self.advance_jobs(state, &session, which).await?;
+            worked |= self.check_jobs(state, &session, &look).await?;
         }
+        worked |= self.scheduled(state, &look).await?;
         Ok(if worked { Turn::Worked } else { Turn::Idle })
     }
 

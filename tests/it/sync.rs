@@ -44,6 +44,7 @@ use sea_orm::QueryOrder as _;
 
 use crate::support::TestApp;
 
+mod checks;
 mod database;
 mod faults;
 mod following;

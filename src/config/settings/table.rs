@@ -6,6 +6,8 @@ use crate::config::settings::Setting;
 use crate::config::settings::Shown;
 use crate::config::settings::value::COUNT;
 use crate::config::settings::value::SECONDS;
+use crate::config::settings::value::SECONDS_OR_NEVER;
+use crate::config::settings::value::SECONDS_OR_NONE;
 use crate::config::settings::value::SWITCH;
 use crate::config::settings::value::api_version;
 use crate::config::settings::value::bytes;
@@ -20,6 +22,7 @@ use crate::config::settings::value::metric;
 use crate::config::settings::value::namespace;
 use crate::config::settings::value::region;
 use crate::config::settings::value::seconds;
+use crate::config::settings::value::seconds_or_never;
 use crate::config::settings::value::seconds_text;
 use crate::config::settings::value::share;
 use crate::config::settings::value::switch;
@@ -299,6 +302,38 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number from 1 to 10000",
         |c, v| put(&mut c.sync.claim_size, whole(v, &(1..=10_000))),
         |c| c.sync.claim_size.to_string(),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_RECONCILE_ROWS_S",
+        "How often the records that should be in the index are compared with the rows, so that rows written by other programs are found",
+        SECONDS_OR_NEVER,
+        |c, v| put(&mut c.sync.reconcile.rows, seconds_or_never(v)),
+        |c| seconds_text(c.sync.reconcile.rows),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_RECONCILE_COUNT_S",
+        "How often the index is asked how many records it has; the third difference in a row starts a full check",
+        SECONDS_OR_NEVER,
+        |c, v| put(&mut c.sync.reconcile.count, seconds_or_never(v)),
+        |c| seconds_text(c.sync.reconcile.count),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_RECONCILE_FULL_S",
+        "How often every record of the index is compared with the rows, and mended",
+        SECONDS_OR_NEVER,
+        |c, v| put(&mut c.sync.reconcile.full, seconds_or_never(v)),
+        |c| seconds_text(c.sync.reconcile.full),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_RECONCILE_SETTLED_S",
+        "How long ago a record must have been written to be compared; more than the index takes to show a write",
+        SECONDS_OR_NONE,
+        |c, v| put(&mut c.sync.reconcile.settled, seconds_or_never(v)),
+        |c| seconds_text(c.sync.reconcile.settled),
     ),
     plain(
         Group::Limits,

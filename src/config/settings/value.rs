@@ -14,6 +14,10 @@ use crate::config::Secret;
 
 /// What a yes or a no may be.
 pub const SWITCH: &str = "true or false";
+/// A number of seconds, or 0 for never.
+pub const SECONDS_OR_NEVER: &str = "a number of seconds up to 1000000, or 0 for never";
+/// A number of seconds, or 0.
+pub const SECONDS_OR_NONE: &str = "a number of seconds up to 1000000";
 /// What a length of time may be.
 pub const SECONDS: &str = "a number of seconds, above 0 and at most 1000000";
 /// What a count may be.
@@ -53,6 +57,11 @@ pub fn seconds(text: &str) -> Option<Duration> {
     let number: f64 = text.parse().ok()?;
     let duration = if number > 0.0 && number <= 1e6 { Duration::try_from_secs_f64(number).ok()? } else { return None };
     (!duration.is_zero()).then_some(duration)
+}
+
+/// Seconds, or 0.
+pub fn seconds_or_never(text: &str) -> Option<Duration> {
+    if text.parse() == Ok(0.0) { Some(Duration::ZERO) } else { seconds(text) }
 }
 
 /// A length of time as it is written.

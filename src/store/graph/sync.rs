@@ -182,7 +182,7 @@ pub fn job_key(row: &sync_job::Model) -> Vec<Part> {
 
 const JOB: &str = "SELECT j.id, j.kind, j.scope_key, j.target_id, j.state, j.epoch, j.total, j.done, j.failed, \
     j.upserted, j.deleted, j.event_seq, j.cancel_requested, j.deadline_at, j.blocked_reason, j.visibility, j.owner, \
-    j.error_text, j.created_at, j.finished_at, j.batch_size FROM sync_jobs j WHERE ";
+    j.error_text, j.created_at, j.finished_at, j.batch_size, j.report, j.place FROM sync_jobs j WHERE ";
 
 impl FromRow for sync_job::Model {
     fn read(row: &impl Columns, at: usize) -> Result<Self, DbErr> {
@@ -208,6 +208,8 @@ impl FromRow for sync_job::Model {
             created_at: row.int(at + 18)?,
             finished_at: row.int_or_null(at + 19)?,
             batch_size: row.int_or_null(at + 20)?,
+            report: row.text_or_null(at + 21)?,
+            place: row.text_or_null(at + 22)?,
         })
     }
 }
