@@ -12,6 +12,7 @@ use crate::cli::Failure;
 use crate::cli::adopt;
 use crate::cli::emulate;
 use crate::cli::import;
+use crate::cli::reconcile;
 use crate::config::Config;
 use crate::config::settings;
 use crate::config::settings::Setting;
@@ -23,6 +24,9 @@ const DATABASE_ONLY: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG"];
 
 /// Settings of `import`.
 const IMPORT: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "PINECONE_NAMESPACE"];
+/// Settings of `reconcile` and `sync rebase`.
+const RECONCILE: &[&str] =
+    &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "CORPUSD_SYNC_DOUBT_S", "CORPUSD_RECONCILE_SETTLED_S"];
 /// Settings of `demo`.
 const DEMO: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT"];
 
@@ -37,7 +41,7 @@ pub fn command() -> Command {
         .after_help(
             "Every setting is read from its flag, else from its variable in the environment, else from `.env` in the \
              current folder.\n`corpusd serve --help` lists all of them.\n\n\
-             Exit codes: 0 done, 1 failed, 2 wrong usage.",
+             Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differences found.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -50,6 +54,8 @@ pub fn command() -> Command {
         )
         .subcommand(Command::new("schema").about("Prints the GraphQL schema"))
         .subcommand(import::command().args(flags(|setting| IMPORT.contains(&setting.name))))
+        .subcommand(reconcile::command().args(flags(|setting| RECONCILE.contains(&setting.name))))
+        .subcommand(reconcile::sync_command(flags(|setting| RECONCILE.contains(&setting.name))))
         .subcommand(
             Command::new("demo")
                 .about("Loads a small corpus, exports it to the embedded index, and serves it: needs nothing at all")

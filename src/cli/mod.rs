@@ -1,15 +1,17 @@
 //! The command line: parse arguments, load the configuration, call one function.
 //!
 //! Answers go to standard output, everything else to standard error. Exit codes:
-//! 0 done, 1 failed, 2 wrong usage.
+//! 0 done, 1 failed, 2 wrong usage, 3 differences found.
 
 mod adopt;
 mod args;
 mod demo;
 mod emulate;
 mod export;
+mod follow;
 mod import;
 mod progress;
+mod reconcile;
 mod serve;
 mod tasks;
 
@@ -32,12 +34,14 @@ pub enum Failure {
     Failed(String),
     /// The command cannot be meant like this: exit code 2.
     Usage(String),
+    /// The index is not what the rows say: exit code 3.
+    Differs(String),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(text) | Self::Usage(text) => f.write_str(text),
+            Self::Failed(text) | Self::Usage(text) | Self::Differs(text) => f.write_str(text),
         }
     }
 }
@@ -47,6 +51,7 @@ impl Failure {
         match self {
             Self::Failed(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
+            Self::Differs(_) => ExitCode::from(3),
         }
     }
 }
@@ -99,8 +104,12 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("no command".to_owned()));
     };
+    let (name, matches) = match matches.subcommand() {
+        Some((inner, matches)) if name == "sync" => (inner, matches),
+        Some(_) | None => (name, matches),
+    };
     let mut config = args::config(matches)?;
-    if name == "demo" || name == "import" {
+    if ["demo", "import", "reconcile", "rebase"].contains(&name) {
         quieten(&mut config);
     }
     telemetry::start(&config);
@@ -108,6 +117,8 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "serve" => serve::run(config).await,
         "demo" => demo::run(config).await,
         "import" => import::run(matches, config).await,
+        "reconcile" => reconcile::run(matches, config).await,
+        "rebase" => reconcile::rebase(config).await,
         "adopt" => adopt::run(matches, config).await,
         "emulate-pinecone" => emulate::run(matches).await,
         "schema" => {

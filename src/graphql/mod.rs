@@ -21,6 +21,7 @@ pub mod node;
 pub mod overview;
 pub mod page;
 pub mod query;
+pub mod report;
 pub mod scalars;
 pub mod search;
 pub mod slot;

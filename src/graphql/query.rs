@@ -43,7 +43,7 @@ pub fn cx<'a>(ctx: &Context<'a>) -> &'a Ctx {
 }
 
 /// Counts with `count` when the total is selected.
-fn counter<F, Fut>(cx: &Ctx, count: F) -> Count
+pub fn counter<F, Fut>(cx: &Ctx, count: F) -> Count
 where
     F: Fn(Ctx) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<i64>> + Send + 'static,

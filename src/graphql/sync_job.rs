@@ -11,9 +11,11 @@ use crate::graphql::level::At;
 use crate::graphql::level::Row;
 use crate::graphql::page::Listed;
 use crate::graphql::query::cx;
+use crate::graphql::report::ReconcileReport;
 use crate::graphql::scalars::DateTime;
 use crate::service::jobs;
 use crate::service::jobs::JobState;
+use crate::service::reconcile;
 use crate::store::graph;
 use crate::store::page::List;
 use crate::store::page::Part;
@@ -128,12 +130,13 @@ impl SyncJob {
         jobs::target_name(cx(ctx), &self.0).await
     }
 
-    /// Records in its scope that were to be sent or deleted. Grows when doubt reopens one.
+    /// Records in its scope that were to be sent or deleted, or compared. Grows when doubt reopens one, or when the
+    /// index holds more than was known.
     async fn total(&self) -> i64 {
         self.0.total
     }
 
-    /// Those that are settled or refused. Never falls.
+    /// Those that are settled or refused, or compared. Never falls.
     async fn done(&self) -> i64 {
         self.0.done
     }
@@ -176,6 +179,11 @@ impl SyncJob {
     /// Why it failed.
     async fn error(&self) -> Option<&str> {
         self.0.error_text.as_deref()
+    }
+
+    /// What a check found so far; null for exports.
+    async fn report(&self) -> Option<ReconcileReport> {
+        Some(ReconcileReport::new(self.0.id.clone(), reconcile::report(&self.0)?))
     }
 
     /// When it was started.

@@ -66,6 +66,7 @@ fn routes() -> Routes {
         .post("/api/pinecone/export/unsynced", pinecone::export_unsynced)
         .post("/api/pinecone/export/batch", pinecone::export_batch)
         .delete("/api/pinecone/vectors", pinecone::delete_vectors)
+        .post("/api/pinecone/reconcile", pinecone::reconcile)
         .get("/api/pinecone/index/stats", pinecone::index_stats)
         .get("/api/pinecone/search", pinecone::search)
         .post("/api/pinecone/search", pinecone::search_posted)

@@ -52,6 +52,7 @@ use crate::rest::pinecone;
         pinecone::export_unsynced,
         pinecone::export_batch,
         pinecone::delete_vectors,
+        pinecone::reconcile,
         pinecone::index_stats,
         pinecone::search,
         pinecone::search_posted,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -21,20 +22,33 @@ use crate::rest::extract::Outcome;
 use crate::rest::extract::json;
 use crate::rest::fields::Read;
 use crate::rest::fields::any;
+use crate::rest::fields::boolean;
+use crate::rest::fields::flaw;
 use crate::rest::fields::integer;
 use crate::rest::fields::list;
 use crate::rest::fields::list_or;
 use crate::rest::fields::list_upto;
+use crate::rest::fields::natural;
 use crate::rest::fields::number;
 use crate::rest::fields::object;
 use crate::rest::fields::string;
 use crate::rest::openapi::Refusal;
 use crate::service;
+use crate::service::Ctx;
 use crate::service::documents::WHAT;
 use crate::service::export::Exported;
+use crate::service::reconcile::Class;
+use crate::service::reconcile::FindingRow;
+use crate::service::reconcile::Mode;
 
 /// What a search gives when it does not say how many.
 const TOP_K: i64 = 10;
+/// The header that tells up to which corpus revision the index holds every change.
+pub const SYNCED_THROUGH: &str = "x-corpus-synced-through";
+/// The header that tells the age of the oldest change that it does not, in seconds.
+pub const LAG: &str = "x-corpus-lag-seconds";
+/// Findings of each class that an answer shows.
+const FINDINGS: u64 = 100;
 /// What metadata keys of the sync engine start with.
 const OURS: &str = "_cd_";
 
@@ -149,6 +163,9 @@ impl From<IndexStats> for StatsOut {
 pub struct MatchesOut {
     status: &'static str,
     matches: Vec<MatchOut>,
+    /// With `wait_for`: whether the index did not hold that revision in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
 }
 
 /// One match.
@@ -176,6 +193,116 @@ impl From<Match> for MatchOut {
         };
         Self { id, score, values: [], metadata }
     }
+}
+
+/// What a check of the index found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReconcileReport)]
+pub struct ReconcileOut {
+    /// `equal`, or `different`.
+    status: &'static str,
+    /// The job, whose findings can be paged over GraphQL.
+    job_id: String,
+    /// `check` or `repair`.
+    mode: &'static str,
+    /// Records and rows that were compared.
+    checked: i64,
+    /// Those that could not be: on their way to the index, or written to it a moment ago.
+    skipped: i64,
+    /// Findings whose repair was begun.
+    repaired: i64,
+    missing: FindingsOut,
+    stale: FindingsOut,
+    orphaned: FindingsOut,
+    resurrected: FindingsOut,
+    foreign: FindingsOut,
+    legacy: FindingsOut,
+}
+
+/// The findings of one class.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReconcileFindings)]
+pub struct FindingsOut {
+    /// How many there are.
+    count: i64,
+    /// The first hundred.
+    records: Vec<FindingOut>,
+}
+
+/// One record that is not what the rows say.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReconcileFinding)]
+pub struct FindingOut {
+    namespace: String,
+    id: String,
+    /// What differs, in one line.
+    detail: Option<String>,
+}
+
+impl From<FindingRow> for FindingOut {
+    fn from(row: FindingRow) -> Self {
+        let FindingRow { class: _, namespace, vector_id, detail } = row;
+        Self { namespace, id: vector_id, detail }
+    }
+}
+
+impl ReconcileOut {
+    /// The report of a check that has ended.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn of(cx: &Ctx, outcome: service::reconcile::Outcome) -> Result<Self, Error> {
+        let service::reconcile::Outcome { job, report } = outcome;
+        let findings = async |class: Class| {
+            let records = service::reconcile::first_findings(cx, &job.id, class, FINDINGS).await?;
+            let records = records.into_iter().map(FindingOut::from).collect();
+            Ok::<_, Error>(FindingsOut { count: report.count(class), records })
+        };
+        Ok(Self {
+            status: if report.differences() > 0 { "different" } else { "equal" },
+            mode: report.mode.name(),
+            checked: report.checked,
+            skipped: report.skipped,
+            repaired: report.repaired,
+            missing: findings(Class::Missing).await?,
+            stale: findings(Class::Stale).await?,
+            orphaned: findings(Class::Orphaned).await?,
+            resurrected: findings(Class::Resurrected).await?,
+            foreign: findings(Class::Foreign).await?,
+            legacy: findings(Class::Legacy).await?,
+            job_id: job.id,
+        })
+    }
+}
+
+/// Compare the index with the rows.
+#[utoipa::path(
+    post, path = "/api/pinecone/reconcile", tag = "pinecone", operation_id = "reconcile_index",
+    params(
+        ("mode" = Option<String>, Query, description = "`check` tells differences (the default), `repair` mends them"),
+        ("remove_legacy" = Option<bool>, Query, description = "With `repair`: also delete what an older exporter left (false)"),
+    ),
+    responses(
+        (status = 200, description = "What was found, once what was mended is settled. A difference counts when it was seen twice, a few minutes apart, so this may take as long", body = ReconcileOut),
+        (status = 503, description = "The index is paused or does not answer, or the check takes longer than a request may wait; the job goes on", body = Refusal),
+    ),
+)]
+pub async fn reconcile(call: Call) -> Outcome {
+    let rule = |text: &str| match Mode::from_name(text) {
+        Some(_) => Ok(()),
+        None => Err(Rule::Value("must be check or repair".to_owned())),
+    };
+    let mut form = call.form();
+    let mode = form.query("mode", string(rule)).as_deref().and_then(Mode::from_name).unwrap_or_default();
+    let legacy = |value: &Json| match boolean(value)? {
+        true if mode == Mode::Check => flaw(Rule::Value("is for the mode repair".to_owned()), value),
+        asked => Ok(asked),
+    };
+    let remove_legacy = form.query("remove_legacy", legacy).unwrap_or_default();
+    let (mode, remove_legacy) = form.finish(Some((mode, remove_legacy)))?;
+    let (job, _) = service::reconcile::start(call.cx(), mode, remove_legacy).await?;
+    let outcome = service::reconcile::wait(call.cx(), &job.id).await?;
+    json(StatusCode::OK, &ReconcileOut::of(call.cx(), outcome).await?)
 }
 
 /// Export a document.
@@ -265,13 +392,25 @@ pub async fn delete_vectors(call: Call) -> Outcome {
 #[utoipa::path(
     get, path = "/api/pinecone/index/stats", tag = "pinecone", operation_id = "get_index_statistics",
     responses(
-        (status = 200, description = "What the index says of itself", body = IndexStatsOut),
+        (status = 200, description = "What the index says of itself", body = IndexStatsOut, headers(
+            ("x-corpus-synced-through" = i64, description = "Every change up to this corpus revision is in the index"),
+            ("x-corpus-lag-seconds" = f64, description = "Age of the oldest change that is not; 0 when there is none"),
+        )),
         (status = 503, description = "It does not answer", body = Refusal),
     ),
 )]
 pub async fn index_stats(call: Call) -> Outcome {
     let stats = service::export::index_stats(call.cx()).await?;
-    json(StatusCode::OK, &IndexStatsOut { status: "success", stats: Some(stats.into()), error: None })
+    let fresh = service::export::freshness(call.cx()).await?;
+    let mut response =
+        json(StatusCode::OK, &IndexStatsOut { status: "success", stats: Some(stats.into()), error: None })?;
+    let headers = response.headers_mut();
+    headers.insert(SYNCED_THROUGH, HeaderValue::from(fresh.through.revision));
+    // Digits and a point are visible ASCII.
+    if let Ok(lag) = HeaderValue::from_str(&format!("{:.3}", fresh.lag_seconds)) {
+        headers.insert(LAG, lag);
+    }
+    Ok(response)
 }
 
 /// Search the index by vector.
@@ -280,6 +419,8 @@ pub async fn index_stats(call: Call) -> Outcome {
     params(
         ("top_k" = Option<u64>, Query, description = "Matches at most (10)", minimum = 1),
         ("query_vector" = Option<Vec<f32>>, Query, description = "The vector, repeated, for clients that send no body with GET"),
+        ("wait_for" = Option<u64>, Query, description = "Wait until the index holds everything up to this corpus revision, as writes answer it in `X-Corpus-Revision`; `stale` then says whether it came in time", minimum = 0),
+        ("wait_ms" = Option<u64>, Query, description = "How long at most, in milliseconds: up to 60,000 (5,000)", minimum = 0),
     ),
     request_body(content = Option<IndexQuery>, example = json!([0.1, 0.2, 0.3])),
     responses(
@@ -292,6 +433,8 @@ pub async fn search(call: Call) -> Outcome {
     let numbers = |value: &Json| list_upto(call.cx().config().limits.dimension, number)(value);
     let mut form = call.form();
     let top_k = form.query("top_k", integer(positive));
+    let wait_for = form.query("wait_for", integer(natural));
+    let wait_ms = form.query("wait_ms", integer(service::search::wait_ms));
     let asked = if call.query("query_vector").is_some() && !call.has_body() {
         form.query_list("query_vector", numbers).map(|vector| (vector, None))
     } else {
@@ -302,9 +445,13 @@ pub async fn search(call: Call) -> Outcome {
         return Err(Failure::bad_request("Query vector required"));
     }
     let top_k = usize::try_from(top_k.or(also).unwrap_or(TOP_K)).unwrap_or(usize::MAX);
+    let stale = match wait_for {
+        Some(revision) => Some(service::search::misses(call.cx(), revision, wait_ms).await?),
+        None => None,
+    };
     let matches = service::export::search(call.cx(), vector, top_k).await?;
     let matches = matches.into_iter().map(MatchOut::from).collect();
-    json(StatusCode::OK, &MatchesOut { status: "success", matches })
+    json(StatusCode::OK, &MatchesOut { status: "success", matches, stale })
 }
 
 /// Search the index by vector, with a method that takes a body everywhere.
@@ -312,6 +459,8 @@ pub async fn search(call: Call) -> Outcome {
     post, path = "/api/pinecone/search", tag = "pinecone", operation_id = "search_pinecone",
     params(
         ("top_k" = Option<u64>, Query, description = "Matches at most (10)", minimum = 1),
+        ("wait_for" = Option<u64>, Query, description = "Wait until the index holds everything up to this corpus revision, as writes answer it in `X-Corpus-Revision`; `stale` then says whether it came in time", minimum = 0),
+        ("wait_ms" = Option<u64>, Query, description = "How long at most, in milliseconds: up to 60,000 (5,000)", minimum = 0),
     ),
     request_body(content = IndexQuery, example = json!([0.1, 0.2, 0.3])),
     responses(

@@ -189,7 +189,7 @@ fn checked(cx: &Ctx, request: SearchRequest) -> Result<Checked> {
     let first = first.unwrap_or(DEFAULT_FIRST);
     check.that("first", between(first, 1, MAX_FIRST));
     let wait_ms = wait_ms.unwrap_or(DEFAULT_WAIT_MS);
-    check.that("wait_ms", between(wait_ms, 0, MAX_WAIT_MS));
+    check.that("wait_ms", self::wait_ms(wait_ms));
     if let Some(wait_for) = wait_for {
         check.that("wait_for", between(wait_for, 0, i64::MAX));
     }
@@ -271,20 +271,42 @@ async fn wait(cx: &Ctx, search: &Checked) -> Result<bool> {
     if search.vector.is_none() && search.wait_for.is_none() {
         return Ok(false);
     }
-    let until = tokio::time::Instant::now() + search.wait;
     let current = store::log::revision(cx.read()).await?;
     let needed = search.wait_for.unwrap_or(0);
+    let through = wait_through(cx, needed, search.wait).await?;
+    Ok(through < needed || (search.vector.is_some() && through < current))
+}
+
+/// Waits at most `wait` until the index holds everything up to a corpus revision; gives up to which one it does.
+async fn wait_through(cx: &Ctx, needed: i64, wait: Duration) -> Result<i64> {
+    let until = tokio::time::Instant::now() + wait;
     loop {
         let woken = cx.db().woken();
         let through = slots::synced_through(cx.read(), cx.target_id()).await?.revision;
-        let there = through >= needed;
-        if there || tokio::time::Instant::now() >= until {
-            return Ok(!there || (search.vector.is_some() && through < current));
+        if through >= needed || tokio::time::Instant::now() >= until {
+            return Ok(through);
         }
         let look = (tokio::time::Instant::now() + LOOK).min(until);
         // Whether woken or not: look again.
         let _ = tokio::time::timeout_at(look, woken).await;
     }
+}
+
+/// What a wait in milliseconds must be.
+///
+/// # Errors
+/// The rule.
+pub fn wait_ms(wait_ms: i64) -> std::result::Result<(), Rule> {
+    between(wait_ms, 0, MAX_WAIT_MS)
+}
+
+/// Whether a search that waits for the revision `wait_for`, at most `wait` milliseconds, would miss it.
+///
+/// # Errors
+/// What the database says.
+pub async fn misses(cx: &Ctx, wait_for: i64, wait: Option<i64>) -> Result<bool> {
+    let wait = Duration::from_millis(wait.unwrap_or(DEFAULT_WAIT_MS).unsigned_abs());
+    Ok(wait_through(cx, wait_for, wait).await? < wait_for)
 }
 
 async fn text(cx: &Ctx, search: &Checked, words: &str) -> Result<Vec<Hit>> {

@@ -23,6 +23,7 @@ mod pinecone;
 mod pinecone_rest;
 mod plans;
 mod process;
+mod reconcile;
 mod rest_chunks;
 mod rest_documents;
 mod rest_embeddings;

@@ -1,6 +1,7 @@
 //! Mutations that bring the index in step.
 
 use async_graphql::Context;
+use async_graphql::Enum;
 use async_graphql::ID;
 use async_graphql::InputObject;
 use async_graphql::Object;
@@ -16,6 +17,7 @@ use crate::graphql::sync_job::SyncJob;
 use crate::service::jobs;
 use crate::service::jobs::Scope;
 use crate::service::jobs::Start;
+use crate::service::reconcile;
 
 /// What `startSync` takes.
 #[derive(InputObject)]
@@ -57,6 +59,48 @@ struct CancelSyncInput {
 #[derive(SimpleObject)]
 struct CancelSyncPayload {
     /// The job. It ends once what is being sent is acknowledged; one that had ended is as it was.
+    job: SyncJob,
+}
+
+/// What `retryQuarantined` takes.
+#[derive(InputObject)]
+struct RetryQuarantinedInput {
+    /// The ids of the records; all that are quarantined when it is left out.
+    vector_ids: Option<Vec<ID>>,
+}
+
+/// What `retryQuarantined` answers.
+#[derive(SimpleObject)]
+struct RetryQuarantinedPayload {
+    /// How many records are tried again.
+    count: u64,
+}
+
+/// What `reconcile` takes.
+#[derive(InputObject)]
+struct ReconcileInput {
+    /// What to do with differences.
+    #[graphql(default_with = "ReconcileMode::Check")]
+    mode: ReconcileMode,
+    /// With REPAIR: also delete LEGACY records.
+    #[graphql(default_with = "Some(false)")]
+    remove_legacy: Option<bool>,
+}
+
+/// What a check does with differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "reconcile::Mode")]
+pub enum ReconcileMode {
+    /// Tells them.
+    Check,
+    /// Mends them.
+    Repair,
+}
+
+/// What `reconcile` answers.
+#[derive(SimpleObject)]
+struct ReconcilePayload {
+    /// The job, to be followed with the subscription `syncProgress`; its `report` tells what was found.
     job: SyncJob,
 }
 
@@ -116,6 +160,29 @@ impl SyncMutations {
     ) -> Result<CancelSyncPayload> {
         let job = of_input(jobs::cancel(cx(ctx), &input.job_id).await)?;
         Ok(CancelSyncPayload { job: SyncJob(job) })
+    }
+
+    /// Tries quarantined records again, without waiting for a change of their rows.
+    async fn retry_quarantined(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The records.")] input: RetryQuarantinedInput,
+    ) -> Result<RetryQuarantinedPayload> {
+        let ids = input.vector_ids.map(|ids| ids.into_iter().map(|id| id.0).collect());
+        let count = of_input(reconcile::retry_quarantined(cx(ctx), ids).await)?;
+        Ok(RetryQuarantinedPayload { count })
+    }
+
+    /// Compares the index with the database, record by record, and repairs when asked to. A second start of the same
+    /// kind returns the running job. Rows that other programs wrote are adopted first.
+    async fn reconcile(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The mode.")] input: ReconcileInput,
+    ) -> Result<ReconcilePayload> {
+        let remove_legacy = input.remove_legacy.unwrap_or_default();
+        let (job, _) = of_input(reconcile::start(cx(ctx), input.mode.into(), remove_legacy).await)?;
+        Ok(ReconcilePayload { job: SyncJob(job) })
     }
 
     /// Removes records from the index and marks the rows that pointed there as never exported. Waits until they are gone.

@@ -609,6 +609,8 @@ pub fn dashboard() -> Vec<Case> {
 
 pub fn index() -> Vec<Case> {
     const START: &str = "mutation($input: StartSyncInput!) { startSync(input: $input) { started job { state } } }";
+    const RECONCILE: &str =
+        "mutation($input: ReconcileInput!) { reconcile(input: $input) { job { state report { checked } } } }";
     const REMOVE: &str = "mutation($input: DeleteVectorsInput!) { deleteVectors(input: $input) { deletedCount } }";
     vec![
         case(
@@ -652,6 +654,24 @@ pub fn index() -> Vec<Case> {
             ("DELETE", "/api/pinecone/vectors", json!({ "vector_ids": ["\u{e9}"] })),
             (REMOVE, json!({ "vectorIds": ["\u{e9}"] })),
             Same::Refused("BAD_USER_INPUT", Some("vector_ids")),
+        ),
+        case(
+            "comparing the index",
+            ("POST", "/api/pinecone/reconcile", Value::Null),
+            (RECONCILE, json!({})),
+            Same::Done(&[]),
+        ),
+        case(
+            "mending the index",
+            ("POST", "/api/pinecone/reconcile?mode=repair&remove_legacy=true", Value::Null),
+            (RECONCILE, json!({ "mode": "REPAIR", "removeLegacy": true })),
+            Same::Done(&[]),
+        ),
+        case(
+            "removing what is left by a check that mends nothing",
+            ("POST", "/api/pinecone/reconcile?mode=check&remove_legacy=true", Value::Null),
+            (RECONCILE, json!({ "mode": "CHECK", "removeLegacy": true })),
+            Same::Refused("BAD_USER_INPUT", Some("remove_legacy")),
         ),
         case(
             "what the index says of itself",

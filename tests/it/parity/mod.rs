@@ -274,7 +274,7 @@ async fn the_vector_index_is_the_same_through_both_edges() {
 }
 
 /// Root fields that REST has nothing like.
-const GRAPHQL_ONLY: [(&str, &str); 11] = [
+const GRAPHQL_ONLY: [(&str, &str); 12] = [
     ("cancelSync", "REST has no jobs: its exports wait for theirs"),
     ("embeddings", "REST lists no embeddings"),
     ("namespaces", "REST knows no namespaces"),
@@ -282,6 +282,7 @@ const GRAPHQL_ONLY: [(&str, &str); 11] = [
     ("nodes", "REST reads one row at a time"),
     ("restoreChunk", "REST cannot restore"),
     ("restoreDocument", "REST cannot restore"),
+    ("retryQuarantined", "REST shows no slots"),
     ("server", "REST tells its version in /openapi.json"),
     ("syncJob", "REST has no jobs"),
     ("syncJobs", "REST has no jobs"),
