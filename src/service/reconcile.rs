@@ -20,6 +20,7 @@ pub use crate::store::reconcile::Report;
 pub use crate::store::reconcile::Request;
 use crate::store::reconcile::findings;
 pub use crate::store::reconcile::findings::FindingRow;
+use crate::store::reconcile::pages;
 use crate::store::reconcile::repair;
 use crate::store::targets;
 
@@ -32,7 +33,8 @@ pub async fn start(cx: &Ctx, mode: Mode, remove_legacy: bool) -> Result<(Model, 
         return Err(Error::invalid_value("remove_legacy", "is for the mode REPAIR"));
     }
     let (id, target) = (cx.db().clock().new_id(), cx.target_id());
-    let request = Request { mode, remove_legacy, rebase: false };
+    let total = pages::slot_count(cx.read(), target).await?;
+    let request = Request { mode, remove_legacy, rebase: false, total };
     let started = cx
         .write(move |tx| {
             let id = id.clone();
@@ -50,7 +52,8 @@ pub async fn start(cx: &Ctx, mode: Mode, remove_legacy: bool) -> Result<(Model, 
 /// What the database says.
 pub async fn rebase(cx: &Ctx) -> Result<Model> {
     let (id, fresh, target) = (cx.db().clock().new_id(), cx.db().clock().new_id(), cx.target_id());
-    let request = Request { rebase: true, ..Request::REPAIR };
+    let total = pages::slot_count(cx.read(), target).await?;
+    let request = Request { rebase: true, total, ..Request::REPAIR };
     let job = cx
         .write(move |tx| {
             let (id, fresh) = (id.clone(), fresh.clone());

@@ -241,11 +241,13 @@ pub struct Request {
     pub remove_legacy: bool,
     /// Whether it follows a new generation: then no other check stands for it.
     pub rebase: bool,
+    /// How many slots there are to compare, as far as is known: counted outside the transaction.
+    pub total: i64,
 }
 
 impl Request {
     /// What comes by itself.
-    pub const REPAIR: Self = Self { mode: Mode::Repair, remove_legacy: false, rebase: false };
+    pub const REPAIR: Self = Self { mode: Mode::Repair, remove_legacy: false, rebase: false, total: 0 };
 
     /// One running check a key.
     const fn key(self) -> &'static str {
@@ -270,7 +272,7 @@ pub async fn begin(tx: &Tx, target_id: i64, id: String, request: Request) -> Res
     }
     let mut job = jobs::new(id, request.key().to_owned(), target_id, epoch, tx.now_ms());
     KIND.clone_into(&mut job.kind);
-    job.total = pages::slot_count(tx, target_id).await?;
+    job.total = request.total;
     let report = Report { mode: request.mode, remove_legacy: request.remove_legacy, ..Report::default() };
     set(&mut job, &report, &Place::start())?;
     jobs::insert(tx, &mut job).await?;

@@ -158,10 +158,12 @@ impl Checks for Database {
 
     async fn begin(&self) -> Result<()> {
         let (target, id) = (self.target_id, self.db.clock().new_id());
+        let total = pages::slot_count(self.db.read(), target).await?;
+        let request = reconcile::Request { total, ..reconcile::Request::REPAIR };
         self.write(move |tx| {
             let id = id.clone();
             Box::pin(async move {
-                reconcile::begin(tx, target, id, reconcile::Request::REPAIR).await?;
+                reconcile::begin(tx, target, id, request).await?;
                 Ok(())
             })
         })

@@ -246,6 +246,20 @@ async fn bad_chunks_and_vectors_are_refused_over_rest() {
         attacks.push(rest("DELETE", "/api/pinecone/vectors", body, "body"));
     }
     attacks.push(rest("POST", "/api/pinecone/export/unsynced?batch_size=-1", "", "batch_size"));
+    for (query, says) in [
+        ("mode=mend", "mode"),
+        ("mode=", "mode"),
+        ("mode=%00", "mode"),
+        ("remove_legacy=perhaps", "remove_legacy"),
+        ("remove_legacy=true", "remove_legacy"),
+        ("mode=check&remove_legacy=1", "remove_legacy"),
+    ] {
+        attacks.push(rest("POST", &format!("/api/pinecone/reconcile?{query}"), "", says));
+    }
+    for query in ["wait_for=-1", "wait_for=x", "wait_for=9223372036854775808", "wait_ms=-1", "wait_ms=60001"] {
+        let says = query.split('=').next().unwrap_or_default();
+        attacks.push(rest("POST", &format!("/api/pinecone/search?{query}"), "[1,0]", says));
+    }
     attacks.push(rest("POST", "/api/pinecone/export/unsynced?batch_size=x", "", "batch_size"));
     attacks.push(rest("POST", "/api/pinecone/export/batch", r#"{"embedding_ids":7}"#, "embedding_ids"));
     repel(&test, attacks).await;
@@ -402,6 +416,11 @@ async fn bad_input_is_refused_over_graphql() {
         ("startSync", r#""scope":{"unsynced":false}"#.to_owned(), "input.scope.unsynced"),
         ("startSync", r#""scope":{"embeddingIds":7.5}"#.to_owned(), "input.scope.embeddingIds"),
         ("deleteVectors", r#""vectorIds":["a","\u0000"]"#.to_owned(), "input.vectorIds"),
+        ("retryQuarantined", r#""vectorIds":7.5"#.to_owned(), "input.vectorIds"),
+        ("retryQuarantined", format!(r#""vectorIds":[{}]"#, list(r#""v""#)), "input.vectorIds"),
+        ("reconcile", r#""mode":"MEND""#.to_owned(), "input.mode"),
+        ("reconcile", r#""removeLegacy":true"#.to_owned(), "input.removeLegacy"),
+        ("reconcile", r#""mode":"REPAIR","removeLegacy":"x""#.to_owned(), "input.removeLegacy"),
     ] {
         let kind = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
         let query = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ __typename }} }}");

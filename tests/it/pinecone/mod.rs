@@ -17,6 +17,7 @@ use crate::support::TestApp;
 mod edges;
 mod faults;
 mod lab;
+mod reconcile;
 mod script;
 mod wire;
 
