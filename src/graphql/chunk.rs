@@ -177,6 +177,9 @@ impl Chunk {
         let level = &self.0.level;
         let max = level.cx.config().limits.graphql_page;
         let first = first.map_or(Ok(page::PageArgs::DEFAULT), |first| page::size("first", i64::from(first), max))?;
+        if model.as_ref().is_some_and(|model| model.contains('\0')) {
+            return Err(Error::invalid_value("model", "must not contain U+0000"));
+        }
         let ahead = ctx.look_ahead();
         let selected = ahead.field("vector").exists() || ahead.field("vectorBase64").exists();
         let vectors = if selected { Vectors::Read } else { Vectors::Leave };

@@ -3,11 +3,15 @@
 use async_graphql::Request;
 use async_graphql::Response;
 use async_graphql::ServerError;
+use async_graphql::Variables;
+use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::parser::types::OperationType;
 use futures_util::Stream;
 use futures_util::StreamExt as _;
 
 use crate::app::App;
 use crate::error::Code;
+use crate::error::Error;
 use crate::graphql::Schema;
 use crate::graphql::cost;
 use crate::graphql::error;
@@ -15,6 +19,8 @@ use crate::graphql::guard;
 use crate::graphql::schema;
 use crate::service::Ctx;
 
+/// How often a query is asked again whose rows were deleted under it.
+const TRIES: u32 = 4;
 /// How many errors of one document are told.
 const MAX_ERRORS: usize = 100;
 
@@ -61,10 +67,21 @@ impl Edge {
     }
 
     /// Executes a prepared query or mutation.
-    pub async fn execute(&self, prepared: Request) -> Response {
+    ///
+    /// A query reads level by level: what one level found may be deleted before the next. No query fails for a
+    /// name that it asked for and is not there, so that a row that is missing was deleted meanwhile, and the query
+    /// is asked again.
+    pub async fn execute(&self, mut prepared: Request) -> Response {
         let cx = self.cx().for_request();
         let query = prepared.query.clone();
-        dressed(self.schema.execute(prepared.data(cx.clone())).await, &query, &cx)
+        let mut again = Again::of(&mut prepared);
+        let mut response = self.schema.execute(prepared.data(cx.clone())).await;
+        while response.errors.iter().any(vanished)
+            && let Some(request) = again.as_mut().and_then(Again::next)
+        {
+            response = self.schema.execute(request.data(cx.clone())).await;
+        }
+        dressed(response, &query, &cx)
     }
 
     /// Executes any prepared operation: one answer, or one for each event.
@@ -73,6 +90,38 @@ impl Edge {
         let query = prepared.query.clone();
         self.schema.execute_stream(prepared.data(cx.clone())).map(move |response| dressed(response, &query, &cx))
     }
+}
+
+/// A query that can be asked again.
+struct Again {
+    document: ExecutableDocument,
+    operation: Option<String>,
+    variables: Variables,
+    tries: u32,
+}
+
+impl Again {
+    /// Nothing where the request is, or may be, a mutation.
+    fn of(request: &mut Request) -> Option<Self> {
+        let document = request.parsed_query().ok()?.clone();
+        let mutates = document.operations.iter().any(|(_, operation)| operation.node.ty != OperationType::Query);
+        let (operation, variables) = (request.operation_name.clone(), request.variables.clone());
+        (!mutates).then_some(Self { document, operation, variables, tries: TRIES })
+    }
+
+    fn next(&mut self) -> Option<Request> {
+        self.tries = self.tries.checked_sub(1)?;
+        let mut request = Request::new("").variables(self.variables.clone());
+        request.operation_name.clone_from(&self.operation);
+        request.set_parsed_query(self.document.clone());
+        Some(request)
+    }
+}
+
+/// Whether a row was gone that a level above had found.
+fn vanished(error: &ServerError) -> bool {
+    let ours = error.source.as_ref().and_then(|source| source.downcast_ref::<Error>());
+    matches!(ours, Some(Error::NotFound { .. }))
 }
 
 fn coded(mut error: ServerError, code: &str) -> ServerError {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::naive_iso;
+use crate::error::Error;
 use crate::rest::extract::Call;
 use crate::rest::extract::Outcome;
 use crate::rest::extract::json;
@@ -173,8 +174,16 @@ pub async fn update(call: Call) -> Outcome {
         };
         Some(EmbeddingPatch { vector: keep_or(vector), model: Patch::Keep, vector_id })
     }));
-    let row = service::embeddings::update(cx, &id, form.finish(patch)?).await?;
+    let row = service::embeddings::update(cx, &id, form.finish(patch)?).await.map_err(in_words_of_rest)?;
     json(StatusCode::OK, &EmbeddingOut::from(row))
+}
+
+/// A conflict about a record's id, under the name that it has here.
+fn in_words_of_rest(error: Error) -> Error {
+    if let Error::Conflict { detail } = &error {
+        return Error::conflict(detail.replacen("vector_id", "pinecone_id", 1));
+    }
+    error
 }
 
 /// A record's id, or the empty string for the embedding's own.

@@ -16,15 +16,15 @@ use crate::error::Step;
 use crate::json::Json;
 use crate::rest::extract;
 use crate::rest::fields::Flaw;
+use crate::rest::fields::MOST_FLAWS;
 use crate::rest::fields::strict;
+use crate::rest::fields::told;
 use crate::service::Ctx;
 
 /// The header that names a request whose failure is in the log.
 pub const REQUEST_ID: &str = "x-request-id";
 /// The media type of RFC 9457.
 const PROBLEM: &str = "application/problem+json";
-/// How many flaws of one request are told.
-const MOST_FLAWS: usize = 1000;
 
 /// Why a request of this edge was not done.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ fn located(field: FieldError, body: Option<&Json>) -> Flaw {
         at.push(step);
         value = next;
     }
-    Flaw { at, rule: field.rule, input: value.cloned().unwrap_or(Json::Null) }
+    Flaw { at, rule: field.rule, input: value.map_or(Json::Null, told) }
 }
 
 fn refuse(manner: &Manner, mut flaws: Vec<Flaw>) -> Response {

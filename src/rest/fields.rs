@@ -25,9 +25,42 @@ pub struct Flaw {
 /// What a reader makes of a value.
 pub type Read<T> = Result<T, Vec<Flaw>>;
 
-/// The flaw of a value itself.
+/// How many flaws of one request are told.
+pub const MOST_FLAWS: usize = 1000;
+/// How many values a flawed input may hold to be told whole.
+const TOLD_VALUES: usize = 1000;
+/// How many bytes of text.
+const TOLD_BYTES: usize = 100_000;
+
+/// The flaw of a value itself; one that is very large is not repeated.
 pub fn flaw<T>(rule: Rule, input: &Json) -> Read<T> {
-    Err(vec![Flaw { at: Vec::new(), rule, input: input.clone() }])
+    Err(vec![Flaw { at: Vec::new(), rule, input: told(input) }])
+}
+
+/// A flawed value as it is told: null in place of one that is very large.
+#[must_use]
+pub fn told(input: &Json) -> Json {
+    let (mut values, mut bytes) = (TOLD_VALUES, TOLD_BYTES);
+    if fits(input, &mut values, &mut bytes) { input.clone() } else { Json::Null }
+}
+
+/// Whether a value has no more parts and no more text than are left; what it has is taken away from that.
+fn fits(value: &Json, values: &mut usize, bytes: &mut usize) -> bool {
+    if !take(1, values) {
+        return false;
+    }
+    match value {
+        Json::Null | Json::Bool(_) => true,
+        Json::Number(text) | Json::String(text) => take(text.len(), bytes),
+        Json::Array(items) => items.iter().all(|item| fits(item, values, bytes)),
+        Json::Object(entries) => entries.iter().all(|(key, item)| take(key.len(), bytes) && fits(item, values, bytes)),
+    }
+}
+
+fn take(size: usize, left: &mut usize) -> bool {
+    let rest = left.checked_sub(size);
+    *left = rest.unwrap_or(0);
+    rest.is_some()
 }
 
 fn below(step: Step, flaws: Vec<Flaw>) -> impl Iterator<Item = Flaw> {
@@ -173,6 +206,9 @@ pub fn list<T>(item: impl Fn(&Json) -> Read<T>) -> impl Fn(&Json) -> Read<Vec<T>
             match item(value) {
                 Ok(item) => read.push(item),
                 Err(found) => flaws.extend(below(Step::Index(index), found)),
+            }
+            if flaws.len() >= MOST_FLAWS {
+                break;
             }
         }
         if flaws.is_empty() { Ok(read) } else { Err(flaws) }

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::error::Error;
+use crate::error::FieldError;
 use crate::error::Rule;
+use crate::error::Step;
 use crate::index::IndexStats;
 use crate::index::Match;
 use crate::json::Json;
@@ -20,12 +22,12 @@ use crate::rest::error::Failure;
 use crate::rest::extract::Call;
 use crate::rest::extract::Outcome;
 use crate::rest::extract::json;
+use crate::rest::fields::Flaw;
 use crate::rest::fields::Read;
 use crate::rest::fields::any;
 use crate::rest::fields::boolean;
 use crate::rest::fields::flaw;
 use crate::rest::fields::integer;
-use crate::rest::fields::list;
 use crate::rest::fields::list_or;
 use crate::rest::fields::list_upto;
 use crate::rest::fields::natural;
@@ -349,7 +351,8 @@ pub async fn export_unsynced(call: Call) -> Outcome {
 )]
 pub async fn export_batch(call: Call) -> Outcome {
     let mut form = call.form();
-    let ids = form.body(list_or("embedding_ids", Rule::ListType, list(string(any))));
+    let most = call.cx().config().limits.batch;
+    let ids = form.body(list_or("embedding_ids", Rule::ListType, list_upto(most, string(any))));
     let ids = form.finish(ids)?;
     match service::export::embeddings(call.cx(), ids).await {
         Ok(outcome) => json(StatusCode::OK, &PineconeExportOut::exported(outcome, "no_embeddings")),
@@ -371,11 +374,12 @@ pub async fn export_batch(call: Call) -> Outcome {
 )]
 pub async fn delete_vectors(call: Call) -> Outcome {
     let rule = |text: &str| service::rules::ascii_id(text);
+    let most = call.cx().config().limits.batch;
     let mut form = call.form();
     let ids = if call.query("vector_ids").is_some() && !call.has_body() {
-        form.query_list("vector_ids", list(string(rule)))
+        form.query_list("vector_ids", list_upto(most, string(rule)))
     } else {
-        form.body(list_or("vector_ids", Rule::ListType, list(string(rule))))
+        form.body(list_or("vector_ids", Rule::ListType, list_upto(most, string(rule))))
     };
     let ids = form.finish(ids)?;
     if ids.is_empty() {
@@ -435,7 +439,8 @@ pub async fn search(call: Call) -> Outcome {
     let top_k = form.query("top_k", integer(positive));
     let wait_for = form.query("wait_for", integer(natural));
     let wait_ms = form.query("wait_ms", integer(service::search::wait_ms));
-    let asked = if call.query("query_vector").is_some() && !call.has_body() {
+    let in_query = call.query("query_vector").is_some() && !call.has_body();
+    let asked = if in_query {
         form.query_list("query_vector", numbers).map(|vector| (vector, None))
     } else {
         form.body(question(numbers))
@@ -449,9 +454,24 @@ pub async fn search(call: Call) -> Outcome {
         Some(revision) => Some(service::search::misses(call.cx(), revision, wait_ms).await?),
         None => None,
     };
-    let matches = service::export::search(call.cx(), vector, top_k).await?;
+    let found = service::export::search(call.cx(), vector, top_k).await;
+    let matches = found.map_err(|error| at_the_vector(&call, in_query, error))?;
     let matches = matches.into_iter().map(MatchOut::from).collect();
     json(StatusCode::OK, &MatchesOut { status: "success", matches, stale })
+}
+
+/// A flaw of the vector, at the place where the request has it.
+fn at_the_vector(call: &Call, in_query: bool, error: Error) -> Failure {
+    let Error::Invalid(fields) = error else { return error.into() };
+    let names: &[&str] = match call.json() {
+        _ if in_query => &["query", "query_vector"],
+        Ok(body) if body.get("query_vector").is_some() => &["body", "query_vector"],
+        Ok(Json::Object(_)) => &["body", "vector"],
+        Ok(_) | Err(_) => &["body"],
+    };
+    let at: Vec<Step> = names.iter().map(|name| Step::Field((*name).to_owned())).collect();
+    let flaw = |field: FieldError| Flaw { at: at.clone(), rule: field.rule, input: Json::Null };
+    Failure::Request(fields.into_iter().map(flaw).collect())
 }
 
 /// Search the index by vector, with a method that takes a body everywhere.

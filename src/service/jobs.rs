@@ -121,7 +121,7 @@ async fn start_once(tx: &Tx, target: i64, id: String, start: &Start) -> Result<(
     let request = start.fingerprint();
     if let Some((earlier, job_id)) = jobs::take_key(tx, key, &request, &id, tx.now_ms() - KEY_MS).await? {
         if earlier != request {
-            return Err(Error::conflict("idempotency_key: it was given with another request"));
+            return Err(Error::conflict("The idempotency key was given with another request"));
         }
         let job = jobs::find(tx, &job_id).await?.ok_or_else(|| Error::not_found(WHAT, &job_id))?;
         return Ok((job, false));
@@ -423,12 +423,12 @@ pub fn percentage(job: &Model) -> f64 {
     if job.total == 0 { 100.0 } else { job.done as f64 * 100.0 / job.total as f64 }
 }
 
-/// Seconds until the end of a job at its pace so far. A hundredth must be done to tell.
+/// Seconds until the end of a job at its pace so far, 0 once it has ended. A hundredth must be done to tell.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn eta_seconds(job: &Model, now_ms: i64) -> Option<f64> {
     if jobs::state(job).is_terminal() {
-        return None;
+        return Some(0.0);
     }
     let elapsed = now_ms - job.created_at;
     let enough = job.done > 0 && job.done * 100 >= job.total && elapsed > 0;

@@ -272,10 +272,10 @@ async fn commit_group(line: &mut Line, mut group: Vec<Job>) {
         }
         if let Some(error) = broken {
             undo(&conn).await;
-            let _ = group.remove(outcomes.len()).done.send(Err(error));
+            let _ = group.remove(outcomes.len()).done.send(Err(told(error)));
             continue;
         }
-        let committed = finish(&conn, &changes, now_ms).await;
+        let committed = finish(&conn, &changes, now_ms).await.map_err(told);
         if let (Ok(last @ 1..), Some(job)) = (&committed, group.first()) {
             job.db.committed(*last);
         }
@@ -404,7 +404,22 @@ fn told(error: Error) -> Error {
         let retry_after = Some(Duration::from_secs(1));
         return Error::Unavailable { detail: "The database is busy".to_owned(), retry_after, job_id: None };
     }
+    if is_full(&error) {
+        let retry_after = Some(Duration::from_secs(60));
+        return Error::Unavailable { detail: "The database is full".to_owned(), retry_after, job_id: None };
+    }
     error
+}
+
+/// Whether SQLite found no room on the disk.
+fn is_full(error: &Error) -> bool {
+    let Error::Internal(cause) = error else { return false };
+    let Some(DbErr::Exec(sea_orm::RuntimeErr::SqlxError(cause)) | DbErr::Query(sea_orm::RuntimeErr::SqlxError(cause))) =
+        cause.downcast_ref::<DbErr>()
+    else {
+        return false;
+    };
+    cause.as_database_error().and_then(|cause| cause.code()).is_some_and(|code| code == "13")
 }
 
 /// Whether the database asks for the transaction to be run again: a serialization

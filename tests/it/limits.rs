@@ -1,5 +1,8 @@
 //! What one request may ask for, and how what is too much is refused.
 
+use corpusd::service::Delete;
+use corpusd::service::documents;
+use corpusd::service::documents::NewDocument;
 use serde_json::Value;
 use serde_json::json;
 
@@ -109,4 +112,55 @@ async fn a_search_names_its_fields_as_the_input_does_and_waits_in_every_mode() {
             "query($m: SearchMode!) { search(input: {text: \"a\", mode: $m, waitFor: \"99\", waitMs: 0}) { stale } }";
         assert_eq!(test.graphql(query, json!({ "m": mode })).await["data"]["search"]["stale"], true);
     }
+}
+
+#[tokio::test]
+async fn a_model_with_a_null_character_is_refused_by_name() {
+    let test = world().await;
+    let query = "query($m: String) { chunk(id: \"c1\") { embeddings(model: $m) { id } } }";
+    let told = error(&test.graphql(query, json!({ "m": "a\u{0}b" })).await);
+    assert_eq!((told.0.as_str(), told.2.as_str()), ("BAD_USER_INPUT", "model"));
+}
+
+#[tokio::test]
+async fn lists_that_are_too_long_are_refused_before_their_items_are_read() {
+    let test = TestApp::new().await;
+    for (path, name) in
+        [("/api/dashboard/documents/batch-delete", "doc_ids"), ("/api/pinecone/export/batch", "embedding_ids")]
+    {
+        let answer = test.rest("POST", path, Some(json!({ name: vec![1; 50_000] }))).await;
+        let told = answer.json();
+        assert_eq!((answer.status, told["detail"].as_array().map(Vec::len)), (422, Some(1)), "{}", answer.text.len());
+        let flaw = &told["detail"][0];
+        assert_eq!((&flaw["type"], &flaw["loc"]), (&json!("too_long"), &json!(["body", name])));
+        assert_eq!(flaw["input"], Value::Null, "a very large value is not repeated");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_whose_rows_are_deleted_under_it_is_answered_all_the_same() {
+    let test = TestApp::new().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let churn = async {
+        for number in 0.. {
+            let id = format!("d{}", number % 4);
+            let new = crate::support::rows::document(&id);
+            let chunks = (0..3).map(|at| crate::support::rows::chunk(&format!("{id}c{at}n{number}"))).collect();
+            let created = documents::create(test.cx(), NewDocument { chunks, ..new }).await;
+            assert!(created.is_ok(), "{created:?}");
+            documents::delete(test.cx(), &id, Delete::Hard).await.expect("deleted");
+            if stop.is_cancelled() {
+                return;
+            }
+        }
+    };
+    let ask = async {
+        let query = "{ documents { nodes { id chunks { nodes { id document { id } previous { id } } } } } }";
+        for _ in 0..150 {
+            let answer = test.graphql(query, Value::Null).await;
+            assert_eq!(answer["errors"], Value::Null, "{answer}");
+        }
+        stop.cancel();
+    };
+    tokio::join!(churn, ask);
 }

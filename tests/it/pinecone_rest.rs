@@ -206,3 +206,20 @@ async fn a_flawed_request_to_the_index_names_its_fields() {
         assert_eq!((answer.status, &answer.json()["detail"][0]["loc"]), (422, &loc), "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn a_vector_that_the_index_cannot_compare_is_named_where_it_stands() {
+    let test = world().await;
+    ask(&test, "POST", "/api/pinecone/export/document/d1", None).await;
+    for (method, path, body, loc) in [
+        ("POST", "/api/pinecone/search", json!({ "query_vector": [1] }), json!(["body", "query_vector"])),
+        ("POST", "/api/pinecone/search", json!({ "vector": [1] }), json!(["body", "vector"])),
+        ("POST", "/api/pinecone/search", json!([0, 0]), json!(["body"])),
+        ("GET", "/api/pinecone/search?query_vector=1", Value::Null, json!(["query", "query_vector"])),
+    ] {
+        let answer = test.rest(method, path, Some(body).filter(|body| !body.is_null())).await;
+        assert_eq!((answer.status, &answer.json()["detail"][0]["loc"]), (422, &loc), "{}", answer.text);
+    }
+    let taken = test.rest("PUT", "/api/embeddings/e1", Some(json!({ "pinecone_id": "e2" }))).await;
+    assert_eq!((taken.status, &taken.json()["detail"]), (409, &json!("pinecone_id: already taken")));
+}

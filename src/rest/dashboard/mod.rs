@@ -25,8 +25,8 @@ use crate::rest::extract::json;
 use crate::rest::fields::any;
 use crate::rest::fields::boolean;
 use crate::rest::fields::integer;
-use crate::rest::fields::list;
 use crate::rest::fields::list_or;
+use crate::rest::fields::list_upto;
 use crate::rest::fields::natural;
 use crate::rest::fields::string;
 use crate::rest::openapi::Refusal;
@@ -127,8 +127,9 @@ pub async fn duplicate(call: Call) -> Outcome {
 )]
 pub async fn batch_delete(call: Call) -> Outcome {
     let mode = delete_mode(&call)?;
+    let most = call.cx().config().limits.batch;
     let mut form = call.form();
-    let ids = form.body(list_or("doc_ids", Rule::ListType, list(string(any))));
+    let ids = form.body(list_or("doc_ids", Rule::ListType, list_upto(most, string(any))));
     let ids = form.finish(ids)?;
     if ids.is_empty() {
         return Err(Failure::bad_request("No document IDs provided"));
