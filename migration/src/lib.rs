@@ -14,6 +14,7 @@ mod m20261123_000002_sync;
 mod m20261123_000003_local_index;
 mod m20261124_000004_job_options;
 mod m20261124_000005_reconcile;
+mod m20261124_000006_target_written;
 
 /// The list of steps.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_local_index::Migration),
             Box::new(m20261124_000004_job_options::Migration),
             Box::new(m20261124_000005_reconcile::Migration),
+            Box::new(m20261124_000006_target_written::Migration),
         ]
     }
 }

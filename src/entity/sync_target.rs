@@ -31,6 +31,8 @@ pub struct Model {
     pub checked_at: Option<i64>,
     /// The corpus whose records the index was found to hold, or to be free for.
     pub corpus: Option<String>,
+    /// Whether records were sent to the index of this identity.
+    pub written: bool,
 }
 
 /// None.

@@ -96,6 +96,7 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
             metric: sea_orm::Set(new.metric.clone()),
             checked_at: sea_orm::Set(None),
             corpus: sea_orm::Set(None),
+            written: sea_orm::Set(false),
         };
         // Two replicas start together: one of them makes the row.
         let insert = Entity::insert(row).on_conflict_do_nothing();
@@ -121,7 +122,7 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
     // Whoever starts a server may have mended the target: it is looked at now.
     sql.push(", checked_at = NULL");
     if old.identity != new.identity {
-        sql.push(", state = ").bind(TargetState::Active.name()).push(", reason = NULL");
+        sql.push(", state = ").bind(TargetState::Active.name()).push(", reason = NULL, written = FALSE");
     }
     if again {
         sql.push(", generation = generation + 1, sweep_after = '', corpus = NULL");
@@ -132,15 +133,26 @@ pub async fn configure(tx: &Tx, id: i64, new: &Configured) -> Result<(), DbErr> 
     Ok(())
 }
 
-/// Whether anything was ever acknowledged by the target of that identity.
+/// Whether records were ever sent to the target of that identity. Slots do not tell: they remember what other
+/// targets acknowledged, and deletions of what was never there.
 ///
 /// # Errors
 /// What the database says.
 pub async fn was_written(conn: &impl ConnectionTrait, identity: &str) -> Result<bool, DbErr> {
     let mut sql = Sql::new(conn);
-    sql.push("SELECT 1 FROM sync_slots s JOIN sync_targets t ON t.id = s.target_id WHERE t.identity = ");
-    sql.bind(identity).push(" AND s.acked_at IS NOT NULL LIMIT 1");
+    sql.push("SELECT 1 FROM sync_targets WHERE written AND identity = ").bind(identity);
     Ok(sql.one(conn).await?.is_some())
+}
+
+/// Takes note that records are sent to the target of that identity.
+///
+/// # Errors
+/// What the database says.
+pub async fn note_written(tx: &Tx, identity: &str) -> Result<(), DbErr> {
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_targets SET written = TRUE WHERE NOT written AND identity = ").bind(identity);
+    sql.run(tx).await?;
+    Ok(())
 }
 
 /// Takes back whatever was acknowledged by the target of that identity: its next generation begins and is swept.

@@ -6,6 +6,7 @@
 //! filled anew, and nothing is sent until somebody has made that place.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -72,6 +73,8 @@ pub struct Discovery {
     looks: AtomicU64,
     /// Numbers of a vector that was accepted; 0 until one was.
     accepted: AtomicU32,
+    /// That it is written to stands in the database.
+    noted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +90,14 @@ impl Discovery {
     /// A way that nobody has gone yet.
     #[must_use]
     pub fn new(configured: Configured, db: Db) -> Self {
-        Self { configured, db, known: Mutex::default(), looks: AtomicU64::new(0), accepted: AtomicU32::new(0) }
+        Self {
+            configured,
+            db,
+            known: Mutex::default(),
+            looks: AtomicU64::new(0),
+            accepted: AtomicU32::new(0),
+            noted: AtomicBool::new(false),
+        }
     }
 
     /// The dimension that both sides agree on.
@@ -143,11 +153,25 @@ impl Discovery {
         }
     }
 
-    /// The same, and creates it where it never was.
+    /// The same for a write, and creates it where it never was. From now on one that is missing was lost.
     ///
     /// # Errors
     /// As [`Discovery::find`].
     pub async fn find_or_create(&self, http: &Http, dimension: u32) -> IndexResult<Arc<Place>> {
+        let place = self.found_or_created(http, dimension).await?;
+        if !self.noted.load(Ordering::Relaxed) {
+            let identity = self.configured.identity.clone();
+            let noted = self.db.write(move |tx| {
+                let identity = identity.clone();
+                Box::pin(async move { Ok(targets::note_written(tx, &identity).await?) })
+            });
+            noted.await.map_err(|_| unknown())?;
+            self.noted.store(true, Ordering::Relaxed);
+        }
+        Ok(place)
+    }
+
+    async fn found_or_created(&self, http: &Http, dimension: u32) -> IndexResult<Arc<Place>> {
         if let Some(place) = self.find(http).await? {
             return Ok(place);
         }

@@ -1,10 +1,13 @@
 //! What goes wrong between the engine and the service, over real HTTP.
 
+use corpusd::app::App;
 use corpusd::emulator::Fault;
 use corpusd::emulator::Lag;
 use corpusd::emulator::LagBy;
 use corpusd::emulator::Operation;
 use corpusd::error::Code;
+use corpusd::service::Delete;
+use corpusd::service::documents;
 use corpusd::service::jobs;
 use corpusd::service::jobs::Scope;
 use reqwest::Method;
@@ -225,6 +228,37 @@ async fn f31_an_index_that_was_deleted_is_not_made_again_and_one_in_its_place_is
 }
 
 #[tokio::test]
+async fn an_index_is_created_after_deletions_of_what_it_never_had() {
+    let lab = Lab::new().await;
+    lab.document("d", 2).await;
+    documents::delete(lab.test.cx(), "d", Delete::Hard).await.unwrap();
+    lab.settle().await;
+    assert!(lab.slots().await.iter().all(|slot| slot.acked_at.is_some()), "gone is gone, with or without an index");
+    lab.document("e", 1).await;
+    lab.settle().await;
+    assert_eq!(lab.state().await, ("active".to_owned(), String::new()));
+    lab.converged().await;
+}
+
+#[tokio::test]
+async fn an_index_is_created_for_a_corpus_that_another_index_had() {
+    let lab = Lab::new().await;
+    let mut local = lab.test.cx().config().clone();
+    local.index.pinecone.api_key = None;
+    let index = index::open(&local, lab.test.cx().db()).await.unwrap();
+    let before = App::assemble(local, lab.test.cx().db().clone(), index).await.unwrap();
+    lab.document("d", 3).await;
+    before.sync().run_until_idle().await.unwrap();
+    let config = lab.test.cx().config().clone();
+    let index = index::open(&config, lab.test.cx().db()).await.unwrap();
+    let after = App::assemble(config, lab.test.cx().db().clone(), index).await.unwrap();
+    after.sync().run_until_idle().await.unwrap();
+    assert_eq!(lab.state().await, ("active".to_owned(), String::new()));
+    assert_eq!(lab.emulator.records(INDEX, "default").len(), 3);
+    lab.converged().await;
+}
+
+#[tokio::test]
 async fn f31_an_index_that_vanished_while_nobody_looked_is_noticed_at_the_next_start() {
     let lab = Lab::new().await;
     lab.document("d", 2).await;
@@ -233,7 +267,7 @@ async fn f31_an_index_that_vanished_while_nobody_looked_is_noticed_at_the_next_s
     // Another server on the same database, which never saw the index.
     let config = lab.test.cx().config().clone();
     let index = index::open(&config, lab.test.cx().db()).await.unwrap();
-    let other = corpusd::app::App::assemble(config, lab.test.cx().db().clone(), index).await.unwrap();
+    let other = App::assemble(config, lab.test.cx().db().clone(), index).await.unwrap();
     lab.document("e", 1).await;
     other.sync().run_until_idle().await.unwrap();
     let (state, reason) = lab.state().await;
