@@ -57,7 +57,7 @@ impl Level<DocumentRow> {
 
     async fn chunks(&self, args: &PageArgs, filter: &ChunkFilter) -> Result<Chunks> {
         let read = || async {
-            let window = graph::chunks::LIST.window(args)?;
+            let window = graph::chunks::LIST.window_below(args, &self.ids())?;
             let below = graph::chunks::of_documents(self.cx.db(), &self.ids(), filter, &window).await?;
             Ok((Level::new(&self.cx, below.rows), Arc::new(below.parts)))
         };

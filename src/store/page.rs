@@ -104,8 +104,24 @@ impl List {
     /// # Errors
     /// [`Error::BadCursor`].
     pub fn window(&'static self, args: &PageArgs) -> Result<Window> {
+        self.window_by(args, |cursor| self.key(cursor))
+    }
+
+    /// The window that `args` open on this list below each of `parents`. Its cursors have the parent's id behind the
+    /// key: one that was made below another parent is foreign, and so is any where there are several.
+    ///
+    /// # Errors
+    /// [`Error::BadCursor`].
+    pub fn window_below(&'static self, args: &PageArgs, parents: &[&str]) -> Result<Window> {
+        self.window_by(args, |cursor| {
+            let (key, parent) = self.key_below(cursor)?;
+            parents.iter().all(|own| *own == parent).then_some(key)
+        })
+    }
+
+    fn window_by(&'static self, args: &PageArgs, key: impl Fn(&str) -> Option<Vec<Part>>) -> Result<Window> {
         let key = |cursor: &Option<String>, field| {
-            cursor.as_deref().map(|text| self.key(text).ok_or(Error::BadCursor { field })).transpose()
+            cursor.as_deref().map(|text| key(text).ok_or(Error::BadCursor { field })).transpose()
         };
         Ok(Window {
             list: self,
@@ -116,7 +132,7 @@ impl List {
         })
     }
 
-    /// The cursor of a row by the values of its sort columns.
+    /// The cursor of a row by the values of its sort columns, and its parent where the list is below one.
     #[must_use]
     pub fn cursor(&self, key: &[Part]) -> String {
         let mut parts = vec![serde_json::Value::from(VERSION), serde_json::Value::from(self.name)];
@@ -129,10 +145,27 @@ impl List {
 
     /// The key in a cursor, if this list made it.
     fn key(&self, cursor: &str) -> Option<Vec<Part>> {
+        self.read(&self.parts(cursor)?)
+    }
+
+    /// The key and the parent in a cursor, if this list made it.
+    fn key_below(&self, cursor: &str) -> Option<(Vec<Part>, String)> {
+        let mut parts = self.parts(cursor)?;
+        let parent = parts.pop()?.as_str()?.to_owned();
+        Some((self.read(&parts)?, parent))
+    }
+
+    /// What a cursor holds behind its head.
+    fn parts(&self, cursor: &str) -> Option<Vec<serde_json::Value>> {
         let text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let parts: Vec<serde_json::Value> = serde_json::from_slice(&text).ok()?;
         let (head, key) = parts.split_at_checked(2)?;
-        if head[0].as_u64()? != VERSION || head[1].as_str()? != self.name || key.len() != self.columns.len() {
+        let own = head[0].as_u64()? == VERSION && head[1].as_str()? == self.name;
+        own.then(|| key.to_vec())
+    }
+
+    fn read(&self, key: &[serde_json::Value]) -> Option<Vec<Part>> {
+        if key.len() != self.columns.len() {
             return None;
         }
         let part = |(value, (_, kind)): (&serde_json::Value, &(&str, Kind))| match kind {

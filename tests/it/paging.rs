@@ -168,4 +168,9 @@ async fn chunks_of_each_document_are_paged_by_their_own_cursors() {
         }
     }
     assert_eq!(backward, whole);
+    let own = page(json!({"first": 1})).await["pageInfo"]["endCursor"].clone();
+    let other = "query($c: String) { document(id: \"d00\") { chunks(after: $c) { nodes { id } } } }";
+    assert_eq!(code(&test, other, json!({"c": own})).await, "BAD_CURSOR");
+    let several = "query($c: String) { documents { nodes { chunks(before: $c) { nodes { id } } } } }";
+    assert_eq!(code(&test, several, json!({"c": own})).await, "BAD_CURSOR");
 }

@@ -74,10 +74,11 @@ pub static LIST: List = List {
     descending: false,
 };
 
-/// The key of a chunk in [`LIST`].
+/// The key of a chunk in [`LIST`], and its document.
 #[must_use]
 pub fn key(row: &ChunkRow) -> Vec<Part> {
-    vec![Part::Int(row.chunk_index), Part::Int(row.created_at), Part::Text(row.id.clone())]
+    let parent = Part::Text(row.document_id.clone());
+    vec![Part::Int(row.chunk_index), Part::Int(row.created_at), Part::Text(row.id.clone()), parent]
 }
 
 /// The chunks of each of these documents: one page each.
