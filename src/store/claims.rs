@@ -198,14 +198,15 @@ pub async fn read(
     text_chars: i64,
 ) -> Result<Vec<Truth>, DbErr> {
     let mut sql = Sql::new(conn);
+    with_keys(&mut sql, ticket, vector_ids);
     sql.push(
         "SELECT s.vector_id, s.acked_rev, s.acked_hash, s.acked_gen, s.acked_from, s.acked_lsn, s.doubt_until, s.attempts",
     );
     push_rows(&mut sql, text_chars);
-    sql.push(" FROM sync_slots s").push(JOIN_ROWS).push(" WHERE s.target_id = ");
-    sql.bind(ticket.target_id).push(" AND s.namespace = ").bind(ticket.namespace.as_str());
-    sql.push(" AND ").is_any("s.vector_id", vector_ids);
-    sql.push(" AND s.claim_token = ").bind(ticket.token.as_str()).push(" ORDER BY s.vector_id");
+    sql.push(" FROM a JOIN sync_slots s ON ");
+    is_in_table(&mut sql, "s");
+    sql.push(JOIN_ROWS).push(" WHERE s.claim_token = ");
+    sql.bind(ticket.token.as_str()).push(" ORDER BY s.vector_id");
     sql.all(conn).await?.iter().map(truth).collect()
 }
 
@@ -285,36 +286,57 @@ pub struct Acked {
     pub dirty_epoch: Option<i64>,
 }
 
-/// Binds a list of objects as a table `a` with these columns of `text` and `bigint`.
-fn bind_table(sql: &mut Sql, rows: &serde_json::Value, columns: &[(&str, &str)]) {
+/// Begins a statement with `a`: the keys of a ticket's slots, and columns of `text` and `bigint` for each.
+///
+/// Materialized, and with the whole key in it: otherwise both databases find, without statistics, every slot of
+/// the namespace and look for each in the list (2 s for 1 000 of 100 000; so it takes 20 ms).
+fn with_table(sql: &mut Sql, ticket: &Ticket, rows: &serde_json::Value, columns: &[(&str, &str)]) {
+    sql.push("WITH a AS MATERIALIZED (SELECT ").bind(ticket.target_id).push(" AS of_target, ");
+    sql.bind(ticket.namespace.as_str()).push(" AS of_namespace");
     if sql.is_postgres() {
-        sql.push("json_to_recordset((").bind(rows.to_string()).push(")::json) AS a(");
+        sql.push(", b.* FROM json_to_recordset((").bind(rows.to_string()).push(")::json) AS b(");
         for (i, (name, kind)) in columns.iter().enumerate() {
             sql.push(if i > 0 { ", " } else { "" }).push(name).push(" ").push(kind);
         }
-        sql.push(")");
+        sql.push(")) ");
     } else {
-        sql.push("(SELECT ");
-        for (i, (name, _)) in columns.iter().enumerate() {
-            sql.push(if i > 0 { ", " } else { "" }).push("value ->> '$.").push(name).push("' AS ").push(name);
+        for (name, _) in columns {
+            sql.push(", value ->> '$.").push(name).push("' AS ").push(name);
         }
-        sql.push(" FROM json_each(").bind(rows.to_string()).push(")) a");
+        sql.push(" FROM json_each(").bind(rows.to_string()).push(")) ");
     }
 }
 
-/// Adds `WHERE` the key is one of `a` and the claim is the ticket's.
+/// The same with nothing but the keys.
+fn with_keys<S: AsRef<str>>(sql: &mut Sql, ticket: &Ticket, vector_ids: &[S]) {
+    let rows = vector_ids.iter().map(|id| json!({ "id": id.as_ref() })).collect();
+    with_table(sql, ticket, &rows, &[("id", "text")]);
+}
+
+/// Joins the slots (`s`, or the table itself) to the keys of `a`.
+fn is_in_table(sql: &mut Sql, slots: &str) {
+    for (at, (column, of)) in
+        [("target_id", "of_target"), ("namespace", "of_namespace"), ("vector_id", "id")].into_iter().enumerate()
+    {
+        sql.push(if at > 0 { " AND " } else { "" }).push(slots).push(".").push(column).push(" = a.").push(of);
+    }
+}
+
+/// Ends an update with its slots: those of `a` that the ticket still has.
 fn where_claimed(sql: &mut Sql, ticket: &Ticket) {
-    sql.push(" WHERE target_id = ").bind(ticket.target_id).push(" AND namespace = ").bind(ticket.namespace.as_str());
-    sql.push(" AND vector_id = a.id AND claim_token = ").bind(ticket.token.as_str());
+    sql.push(" FROM a WHERE ");
+    is_in_table(sql, "sync_slots");
+    sql.push(" AND claim_token = ").bind(ticket.token.as_str());
 }
 
 /// Locks slots in the order of their keys, where there are row locks.
 async fn lock(tx: &Tx, ticket: &Ticket, vector_ids: &[&str]) -> Result<(), DbErr> {
     let mut sql = Sql::new(tx);
     if sql.is_postgres() {
-        sql.push("SELECT 1 FROM sync_slots WHERE target_id = ").bind(ticket.target_id);
-        sql.push(" AND namespace = ").bind(ticket.namespace.as_str());
-        sql.push(" AND ").is_any("vector_id", vector_ids).push(" ORDER BY vector_id FOR UPDATE");
+        with_keys(&mut sql, ticket, vector_ids);
+        sql.push("SELECT 1 FROM a JOIN sync_slots s ON ");
+        is_in_table(&mut sql, "s");
+        sql.push(" ORDER BY s.vector_id FOR UPDATE OF s");
         sql.all(tx).await?;
     }
     Ok(())
@@ -345,6 +367,7 @@ pub async fn acknowledge(
     let now = tx.now_ms();
     let doubtful = "doubt_until > claimed_at AND COALESCE(doubt_hash, '') <> a.h";
     let mut sql = Sql::new(tx);
+    with_table(&mut sql, ticket, &rows, &[("id", "text"), ("r", "bigint"), ("h", "text"), ("l", "bigint")]);
     sql.push("UPDATE sync_slots SET acked_rev = a.r, acked_hash = a.h, acked_gen = ").bind(generation);
     sql.push(", acked_from = claimed_at, acked_at = ").bind(now).push(", acked_lsn = a.l");
     sql.push(", attempts = 0, error_code = NULL, error_text = NULL, updated_at = ").bind(now);
@@ -357,8 +380,7 @@ pub async fn acknowledge(
     sql.push(" ELSE NULL END, dirty_rev = CASE WHEN ");
     push_newer(&mut sql, ticket, generation);
     sql.push(" OR (").push(doubtful).push(") THEN ").bind(ticket.rev);
-    sql.push(" ELSE NULL END, claim_token = NULL, claim_worker = NULL, claimed_at = NULL FROM ");
-    bind_table(&mut sql, &rows, &[("id", "text"), ("r", "bigint"), ("h", "text"), ("l", "bigint")]);
+    sql.push(" ELSE NULL END, claim_token = NULL, claim_worker = NULL, claimed_at = NULL");
     where_claimed(&mut sql, ticket);
     sql.push(" RETURNING vector_id, embedding_id, document_id, dirty_epoch");
     sql.all(tx)
@@ -395,10 +417,10 @@ pub async fn release(tx: &Tx, ticket: &Ticket, slots: &[Back]) -> Result<(), DbE
     lock(tx, ticket, &ids).await?;
     let rows = slots.iter().map(back).collect();
     let mut sql = Sql::new(tx);
+    with_table(&mut sql, ticket, &rows, &[("id", "text"), ("d", "bigint"), ("c", "text"), ("t", "text")]);
     sql.push("UPDATE sync_slots SET due_at = a.d, updated_at = ").bind(tx.now_ms());
     push_why(&mut sql, tx.now_ms());
-    sql.push(", claim_token = NULL, claim_worker = NULL, claimed_at = NULL FROM ");
-    bind_table(&mut sql, &rows, &[("id", "text"), ("d", "bigint"), ("c", "text"), ("t", "text")]);
+    sql.push(", claim_token = NULL, claim_worker = NULL, claimed_at = NULL");
     where_claimed(&mut sql, ticket);
     sql.run(tx).await?;
     Ok(())
@@ -448,6 +470,12 @@ pub async fn doubt(tx: &Tx, ticket: &Ticket, doubt_ms: i64, slots: &[(Back, Stri
         .collect();
     let until = tx.now_ms() + doubt_ms;
     let mut sql = Sql::new(tx);
+    with_table(
+        &mut sql,
+        ticket,
+        &rows,
+        &[("id", "text"), ("d", "bigint"), ("c", "text"), ("t", "text"), ("h", "text")],
+    );
     sql.push("UPDATE sync_slots SET attempts = attempts + 1, due_at = a.d, updated_at = ").bind(tx.now_ms());
     push_why(&mut sql, tx.now_ms());
     sql.push(", doubt_until = CASE WHEN doubt_until > ").bind(until).push(" THEN doubt_until ELSE ").bind(until);
@@ -455,8 +483,7 @@ pub async fn doubt(tx: &Tx, ticket: &Ticket, doubt_ms: i64, slots: &[(Back, Stri
         " END, doubt_hash = CASE WHEN doubt_until <= acked_from THEN a.h WHEN doubt_hash = a.h THEN a.h ELSE '*' END",
     );
     sql.push(", dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(ticket.rev);
-    sql.push("), claim_token = NULL, claim_worker = NULL, claimed_at = NULL FROM ");
-    bind_table(&mut sql, &rows, &[("id", "text"), ("d", "bigint"), ("c", "text"), ("t", "text"), ("h", "text")]);
+    sql.push("), claim_token = NULL, claim_worker = NULL, claimed_at = NULL");
     where_claimed(&mut sql, ticket);
     sql.push(" RETURNING vector_id");
     sql.all(tx).await?.iter().map(|row| row.try_get_by_index(0)).collect()
@@ -469,11 +496,12 @@ pub async fn doubt(tx: &Tx, ticket: &Ticket, doubt_ms: i64, slots: &[(Back, Stri
 pub async fn self_report(tx: &Tx, ticket: &Ticket, doubt_ms: i64, vector_ids: &[String]) -> Result<(), DbErr> {
     let until = tx.now_ms() + doubt_ms;
     let mut sql = Sql::new(tx);
+    with_keys(&mut sql, ticket, vector_ids);
     sql.push("UPDATE sync_slots SET want_rev = want_rev + 1, quarantine = NULL, due_at = ").bind(tx.now_ms());
     sql.push(", doubt_until = CASE WHEN doubt_until > ").bind(until).push(" THEN doubt_until ELSE ").bind(until);
     sql.push(" END, doubt_hash = '*', dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(ticket.rev);
-    sql.push("), updated_at = ").bind(tx.now_ms()).push(" WHERE target_id = ").bind(ticket.target_id);
-    sql.push(" AND namespace = ").bind(ticket.namespace.as_str()).push(" AND ").is_any("vector_id", vector_ids);
+    sql.push("), updated_at = ").bind(tx.now_ms()).push(" FROM a WHERE ");
+    is_in_table(&mut sql, "sync_slots");
     sql.run(tx).await?;
     Ok(())
 }

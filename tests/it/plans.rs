@@ -1,11 +1,20 @@
 //! Plans: every list is served by an index in its order, on a database without statistics.
 
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
 use serde_json::Value;
 use serde_json::json;
 
 use corpusd::service::jobs;
 use corpusd::service::jobs::Scope;
+use corpusd::store::claims::Ack;
+use corpusd::store::claims::Ticket;
 use corpusd::store::sql::Sql;
+use corpusd::sync::database::Database;
+use corpusd::sync::perform::Claim;
+use corpusd::sync::ports::Store as _;
 use sea_orm::ConnectionTrait as _;
 
 use crate::graph::data;
@@ -226,5 +235,99 @@ async fn what_an_export_of_everything_touches_is_found_by_its_ids() {
         let by_ids =
             plan.iter().any(|step| step.contains("embeddings_pkey") || step.contains("sqlite_autoindex_embeddings_1"));
         assert!(by_ids && !plan.iter().any(|step| is_refused(step) && step.contains("Scan")), "{sql}\n{plan:#?}");
+    }
+}
+
+/// So many slots that are due, and no statistics.
+async fn due(test: &TestApp, count: u32) {
+    let fill = format!(
+        "INSERT INTO sync_slots (target_id, namespace, vector_id, want, want_rev, due_at, dirty_epoch, dirty_rev, updated_at) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT 1, 'default', 'v' || i, 'absent', 1, i, 1, 0, 0 FROM n"
+    );
+    let fill = Arc::new(fill);
+    let write = test.cx().db().write(move |tx| {
+        let fill = fill.clone();
+        Box::pin(async move {
+            tx.execute_unprepared(&fill).await?;
+            Ok(())
+        })
+    });
+    write.await.expect("filled");
+}
+
+/// One claim of 1,000 slots, acknowledged; gives how long each took.
+async fn round(test: &TestApp, number: u32) -> [Duration; 2] {
+    let store = Database::new(test.cx().db().clone(), 1);
+    let ticket = Ticket {
+        target_id: 1,
+        namespace: "default".to_owned(),
+        token: format!("t{number}"),
+        worker: "w".to_owned(),
+        rev: 0,
+    };
+    let begin = Instant::now();
+    let (at, claimed) = store.claim(&ticket, "absent", 1_000).await.expect("claimed");
+    let claiming = begin.elapsed();
+    assert_eq!(claimed.len(), 1_000);
+    let ids: Vec<String> = claimed.iter().map(|slot| slot.vector_id.clone()).collect();
+    assert_eq!(store.read(&ticket, &ids, 100).await.expect("read").len(), 1_000);
+    let ack = |vector_id: &String| Ack {
+        vector_id: vector_id.clone(),
+        want_rev: 1,
+        hash: "absent".to_owned(),
+        lsn: None,
+        sent: true,
+    };
+    let acks = ids.iter().map(ack).collect();
+    let slots = claimed.into_iter().map(|slot| (slot.vector_id.clone(), slot)).collect();
+    let claim = Arc::new(Claim { ticket, at, generation: 1, doubt_ms: 0, slots });
+    let begin = Instant::now();
+    store.acknowledge(&claim, acks).await.expect("acknowledged");
+    [claiming, begin.elapsed()]
+}
+
+#[tokio::test]
+async fn what_is_claimed_and_acknowledged_of_100_000_due_slots_is_found_by_indexes() {
+    let test = TestApp::new().await;
+    due(&test, 100_000).await;
+    let statements = test.cx().db().statements();
+    statements.listen();
+    round(&test, 0).await;
+    let heard: Vec<String> = statements.heard().into_iter().filter(|sql| sql.contains("sync_slots")).collect();
+    assert!(heard.len() >= 3, "{heard:#?}");
+    for sql in heard {
+        let plan = plan(&test, &sql, Planner::Free).await;
+        let whole = |step: &String| {
+            step.contains("Seq Scan on sync_slots")
+                || (step.starts_with("SCAN ") && step.contains("sync_slots"))
+                || step.starts_with("SCAN s ")
+        };
+        assert!(!plan.iter().any(whole), "{sql}\n{plan:#?}");
+        // Each slot by its whole key, not all of the namespace.
+        let by_key = |step: &String| {
+            step.contains("target_id=? AND namespace=? AND vector_id=?")
+                || (step.contains("Index Cond") && step.contains("vector_id = "))
+        };
+        assert!(plan.iter().any(by_key), "{sql}\n{plan:#?}");
+        let due = |step: &String| step.contains("sync_slots_due");
+        assert!(!sql.contains("WITH due") || plan.iter().any(due), "{sql}\n{plan:#?}");
+    }
+}
+
+/// For docs/testing.md: `cargo test --test it how_long_claims -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "measures, and asserts nothing"]
+async fn how_long_claims_and_acknowledgements_of_100_000_due_slots_take() {
+    let test = TestApp::new().await;
+    due(&test, 100_000).await;
+    let mut took = Vec::new();
+    for number in 0..20 {
+        took.push(round(&test, number).await);
+    }
+    for (what, place) in [("claim", 0), ("acknowledge", 1)] {
+        let mut times: Vec<Duration> = took.iter().map(|times| times[place]).collect();
+        times.sort_unstable();
+        println!("{what} of 1,000: median {:?}, slowest {:?}", times[times.len() / 2], times[times.len() - 1]);
     }
 }
