@@ -7,6 +7,9 @@
 
 mod broken;
 mod checks;
+#[path = "../it/support/database.rs"]
+mod database;
+mod differential;
 mod edits;
 mod ports;
 mod random;

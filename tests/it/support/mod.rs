@@ -8,6 +8,7 @@
 //! its job (exports, `deleteVectors`) has it driven while it waits. [`TestApp::start_sync`]
 //! starts the loop that a server has.
 
+pub mod database;
 pub mod pinecone;
 pub mod process;
 
@@ -30,6 +31,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+pub use crate::support::database::database_url;
 
 /// Where frozen clocks stand: 2026-01-01T00:00:00Z.
 pub const START_US: i64 = 1_767_225_600_000_000;
@@ -162,23 +165,4 @@ pub fn http() -> reqwest::ClientBuilder {
     // Another test of the process was first, perhaps.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
-}
-
-/// The URL of an empty database: a file in `folder`, or a new schema of the PostgreSQL server under test.
-pub async fn database_url(folder: &TempDir) -> String {
-    match std::env::var_os("CORPUSD_TEST_DATABASE_URL") {
-        None => format!("sqlite:{}", folder.path().join("corpus.db").display()),
-        Some(server) => {
-            let server = server.into_string().expect("a UTF-8 URL");
-            let schema = format!("t{}", Clock::system().new_id().replace('-', ""));
-            let pool = sqlx::PgPool::connect(&server).await.expect("the PostgreSQL server under test answers");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-                .execute(&pool)
-                .await
-                .expect("a schema is made");
-            pool.close().await;
-            let gap = if server.contains('?') { '&' } else { '?' };
-            format!("{server}{gap}options=-c%20search_path%3D{schema}")
-        }
-    }
 }

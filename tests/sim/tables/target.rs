@@ -51,6 +51,9 @@ impl Tables {
         self.target.generation += 1;
         self.target.sweep_after = Some(String::new());
         self.target.dimension = None;
+        self.target.checked_at = None;
+        self.target.reason = None;
+        TargetState::Active.name().clone_into(&mut self.target.state);
     }
 
     pub fn corpus_id(&mut self, fresh: &str) -> String {
