@@ -27,7 +27,8 @@ impl Engine {
             if let Some(session) = self.force_beat(&session).await? {
                 return Ok(session);
             }
-            self.retire().await?;
+            // That one, and not what the turn may have registered meanwhile.
+            self.leave(&session).await?;
         }
         // The turn and the beats beside it find out at the same time that they have none: one of them registers.
         let _one = self.registering.lock().await;
@@ -59,6 +60,10 @@ impl Engine {
     /// What the database says.
     pub async fn retire(&self) -> Result<()> {
         let Some(session) = self.session() else { return Ok(()) };
+        self.leave(&session).await
+    }
+
+    async fn leave(&self, session: &Session) -> Result<()> {
         let taken = self.store().leave(&session.id, self.doubt_ms()).await?;
         if taken > 0 {
             tracing::warn!(worker = session.id, slots = taken, "claims were given back in doubt");
