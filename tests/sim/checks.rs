@@ -210,8 +210,9 @@ impl World {
     }
 
     fn lags(&self, checks: &Checks, key: &Key, rev: i64) -> Option<String> {
-        let excused =
-            self.tainted.contains_key(key) || self.tables.slots.get(key).is_some_and(|slot| slot.quarantine.is_some());
+        let excused = self.tainted.contains_key(key)
+            || self.damaged.contains(key)
+            || self.tables.slots.get(key).is_some_and(|slot| slot.quarantine.is_some());
         let held = self.remote.contents.get(key);
         // What is about to be quarantined is deleted first: nothing wrong may answer.
         let excused =

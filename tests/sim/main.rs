@@ -13,6 +13,7 @@ mod differential;
 mod edits;
 mod ports;
 mod random;
+mod reconcile;
 mod remote;
 mod scenarios;
 mod seeds;

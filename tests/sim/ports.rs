@@ -1,5 +1,6 @@
 //! The engine's ports in this world: what it asks for becomes an op, and the driver answers it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -32,6 +33,7 @@ use corpusd::store::jobs::News;
 use corpusd::store::jobs::Remains;
 use corpusd::store::targets::Look;
 use corpusd::store::targets::TargetState;
+use corpusd::sync::checks::Checks;
 use corpusd::sync::perform::Claim;
 use corpusd::sync::ports::Decision;
 use corpusd::sync::ports::Store;
@@ -68,7 +70,7 @@ pub struct Port {
 
 impl Port {
     /// Asks the database.
-    fn ask<T: Send + 'static>(
+    pub fn ask<T: Send + 'static>(
         &self,
         label: &'static str,
         work: impl FnOnce(&mut World, usize) -> T + Send + 'static,
@@ -91,7 +93,7 @@ impl Port {
     }
 
     /// Asks the database for a write.
-    fn write<T: Send + 'static>(
+    pub fn write<T: Send + 'static>(
         &self,
         label: &'static str,
         work: impl FnOnce(&mut Tables, Moment) -> T + Send + 'static,
@@ -315,6 +317,10 @@ impl Store for Port {
     fn wake(&self) {
         self.sim.world().wake(self.process);
     }
+
+    fn checks(&self) -> Option<&dyn Checks> {
+        if self.sim.world().checking { Some(self) } else { None }
+    }
 }
 
 impl Time for Port {
@@ -400,7 +406,11 @@ impl VectorIndex for Port {
                 if world.remote.is_down() {
                     return Err(IndexError::new(IndexErrorKind::NotApplied, "no connection"));
                 }
-                Ok(IndexStats { dimension: 2, fullness: 0.0, namespaces: Vec::new() })
+                let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+                for (namespace, _) in world.remote.records.keys() {
+                    *counts.entry(namespace.clone()).or_default() += 1;
+                }
+                Ok(IndexStats { dimension: 2, fullness: 0.0, namespaces: counts.into_iter().collect() })
             })
             .await
         })

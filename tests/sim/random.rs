@@ -40,13 +40,11 @@ pub fn times() -> SyncConfig {
     }
 }
 
-/// Runs a seed.
-pub fn run(seed: u64, broken: Option<Broken>, listening: bool) -> Outcome {
-    let sim = Sim::new(seed, times(), 2 + (seed % 2) as usize);
+/// The world of a seed before its servers start, and how many things happen in it.
+pub fn prepare(seed: u64, sync: SyncConfig) -> (Sim, usize) {
+    let sim = Sim::new(seed, sync, 2 + (seed % 2) as usize);
     let steps = {
         let mut world = sim.world();
-        world.listening = listening;
-        world.tables.broken = broken;
         world.remote.trouble = [0, 10, 30, 60][world.rng.usize(0..4)];
         world.remote.behind = if world.rng.bool() { Some(0) } else { None };
         for process in 0..world.processes.len() {
@@ -59,6 +57,14 @@ pub fn run(seed: u64, broken: Option<Broken>, listening: bool) -> Outcome {
     for document in ["d0", "d1"] {
         sim.edit(0, "create", |tables, at| tables.create(document, 2, 1, at));
     }
+    (sim, steps)
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, broken: Option<Broken>, listening: bool) -> Outcome {
+    let (sim, steps) = prepare(seed, times());
+    sim.world().listening = listening;
+    sim.world().tables.broken = broken;
     let processes = sim.world().processes.len();
     for process in 0..processes {
         sim.start(process);
@@ -77,7 +83,7 @@ pub fn run(seed: u64, broken: Option<Broken>, listening: bool) -> Outcome {
 
 impl Sim {
     /// One thing happens.
-    fn step(&self) {
+    pub fn step(&self) {
         let roll = self.world().rng.u32(0..100);
         match roll {
             0..10 => self.random_edit(),
@@ -214,6 +220,18 @@ impl Sim {
 
     /// Nothing fails any more: everything comes to rest, and is right.
     pub fn make_peace(&self) {
+        self.come_to_rest();
+        if self.world().failure.is_some() {
+            return;
+        }
+        let difference = self.world().difference();
+        if let Some(text) = difference {
+            self.world().fail(|| format!("P2: {text}"));
+        }
+    }
+
+    /// Nothing fails any more, and everything comes to rest.
+    pub fn come_to_rest(&self) {
         let mut world = self.world();
         world.tell("peace", 0, String::new);
         world.remote.mend();
@@ -251,10 +269,6 @@ impl Sim {
                 None => self.advance(next.unwrap_or(now + 1_000).max(now)),
             }
             self.world().inspect();
-        }
-        let difference = self.world().difference();
-        if let Some(text) = difference {
-            self.world().fail(|| format!("P2: {text}"));
         }
     }
 

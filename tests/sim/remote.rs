@@ -357,7 +357,7 @@ impl World {
             Call::Delete(ids) => {
                 for id in ids {
                     let key = (namespace.to_owned(), id.clone());
-                    if !self.checks.knows(&key) {
+                    if !(self.checks.knows(&key) || self.damaged.contains(&key)) {
                         self.fail(|| format!("I9: {key:?} is deleted, and was never ours"));
                     }
                     self.remote.contents.remove(&key);

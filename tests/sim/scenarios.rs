@@ -33,7 +33,7 @@ impl Sim {
     }
 
     /// A server goes on until it is about to do that, alone.
-    fn until(&self, process: usize, label: &str) -> u64 {
+    pub fn until(&self, process: usize, label: &str) -> u64 {
         for _ in 0..1_000 {
             let ready = self.world().ready();
             let world = self.world();
@@ -62,7 +62,7 @@ impl Sim {
     }
 
     /// Time passes, and whoever can goes on.
-    fn wait(&self, time: Duration) {
+    pub fn wait(&self, time: Duration) {
         let end = self.world().now + i64::try_from(time.as_millis()).expect("a short time");
         loop {
             self.go();
@@ -91,7 +91,7 @@ impl Sim {
         self.world().tables.slots.values().find(|slot| slot.vector_id == id).cloned().expect("a slot")
     }
 
-    fn number(&self, id: &str) -> Option<f32> {
+    pub fn number(&self, id: &str) -> Option<f32> {
         self.world().remote.records.get(&("m".to_owned(), id.to_owned())).map(|record| record.values[0])
     }
 
@@ -103,7 +103,7 @@ impl Sim {
         self.world().remote.calls.clone()
     }
 
-    fn revector(&self, id: &str, number: f32) {
+    pub fn revector(&self, id: &str, number: f32) {
         self.edit(0, "vector", |tables, at| tables.revector(id, vec![number, 1.0], at));
     }
 

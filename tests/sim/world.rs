@@ -6,6 +6,7 @@
 //! stopped at every port, for as long as the driver likes, and never see it again.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::task::Waker;
 
 use corpusd::config::SyncConfig;
 use corpusd::error::Error;
+use corpusd::index::VectorRecord;
 use corpusd::sync::worker::Ending;
 use corpusd::sync::worker::Engine;
 use corpusd::sync::worker::Setup;
@@ -25,6 +27,7 @@ use corpusd::sync::worker::run;
 use fastrand::Rng;
 
 use crate::checks::Checks;
+use crate::checks::content;
 use crate::ports::Port;
 use crate::remote::Remote;
 use crate::tables::Key;
@@ -112,6 +115,10 @@ pub struct World {
     pub beaten: BTreeMap<String, i64>,
     /// Keys that a dead process has written, of which nobody knows yet.
     pub tainted: BTreeMap<Key, usize>,
+    /// Keys whose records somebody changed past everybody: what they hold proves nothing until a check has mended them.
+    pub damaged: BTreeSet<Key>,
+    /// The servers check the index, too.
+    pub checking: bool,
     /// Something was written since the last inspection.
     pub changed: bool,
     pub failure: Option<String>,
@@ -177,6 +184,13 @@ impl World {
             self.wake(process);
         }
         made
+    }
+
+    /// Puts a record into the index, past everybody.
+    pub fn plant(&mut self, key: &Key, record: VectorRecord) {
+        self.damaged.insert(key.clone());
+        self.remote.contents.insert(key.clone(), content(&record));
+        self.remote.records.insert(key.clone(), record);
     }
 
     pub fn any_process(&mut self) -> usize {
@@ -256,6 +270,8 @@ impl Sim {
             checks: Checks::default(),
             beaten: BTreeMap::new(),
             tainted: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            checking: false,
             changed: false,
             failure: None,
             steps: 0,
@@ -303,6 +319,18 @@ impl Sim {
         one.poked = true;
         drop(world);
         self.settle();
+    }
+
+    /// The rows of an older day take the place of today's; what the index holds proves nothing until it was mended.
+    pub fn restore(&self, backup: Tables) {
+        let mut world = self.world();
+        world.tell("restore", 0, String::new);
+        world.tables = backup;
+        let keys: Vec<Key> = world.remote.records.keys().chain(world.tables.slots.keys()).cloned().collect();
+        world.damaged.extend(keys);
+        let mut checks = Checks::default();
+        checks.note(&world.tables);
+        world.checks = checks;
     }
 
     /// Kills a server: it runs no further, and whatever it sent goes its own way.

@@ -135,7 +135,7 @@ impl Tables {
 }
 
 /// A slot before its first touch.
-fn fresh(key: &Key) -> Slot {
+pub(super) fn fresh(key: &Key) -> Slot {
     Slot {
         target_id: TARGET,
         namespace: key.0.clone(),

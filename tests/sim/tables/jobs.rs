@@ -107,7 +107,7 @@ impl Tables {
         news
     }
 
-    fn update(&mut self, mut job: Job, news: News, at: Moment) {
+    pub(super) fn update(&mut self, mut job: Job, news: News, at: Moment) {
         job.event_seq += 1;
         let event = Event {
             kind: match news {

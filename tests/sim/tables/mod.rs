@@ -5,6 +5,7 @@
 
 pub mod claims;
 pub mod corpus;
+pub mod findings;
 pub mod jobs;
 pub mod target;
 
@@ -17,6 +18,7 @@ use corpusd::entity::sync_slot;
 use self::corpus::Chunk;
 use self::corpus::Document;
 use self::corpus::Embedding;
+use self::findings::Checking;
 
 /// The one target.
 pub const TARGET: i64 = 1;
@@ -90,6 +92,7 @@ pub struct Tables {
     pub named: BTreeSet<(String, Key)>,
     pub events: BTreeMap<(String, i64), Event>,
     pub corpus_id: Option<String>,
+    pub checking: Checking,
     pub broken: Option<Broken>,
 }
 
@@ -115,6 +118,7 @@ impl Default for Tables {
             named: BTreeSet::new(),
             events: BTreeMap::new(),
             corpus_id: None,
+            checking: Checking::default(),
             broken: None,
         }
     }
