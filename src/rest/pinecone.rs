@@ -201,7 +201,7 @@ impl From<Match> for MatchOut {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ReconcileReport)]
 pub struct ReconcileOut {
-    /// `equal`, or `different`.
+    /// `equal`; `different`; or `incomplete` when nothing differs of what could be compared, and not all could be.
     status: &'static str,
     /// The job, whose findings can be paged over GraphQL.
     job_id: String,
@@ -261,7 +261,11 @@ impl ReconcileOut {
             Ok::<_, Error>(FindingsOut { count: report.count(class), records })
         };
         Ok(Self {
-            status: if report.differences() > 0 { "different" } else { "equal" },
+            status: match (report.differences(), report.skipped) {
+                (1.., _) => "different",
+                (_, 1..) => "incomplete",
+                (_, _) => "equal",
+            },
             mode: report.mode.name(),
             checked: report.checked,
             skipped: report.skipped,

@@ -190,6 +190,18 @@ async fn each_class_is_found_and_mended_through_rest() {
 }
 
 #[tokio::test]
+async fn a_check_that_could_not_compare_everything_does_not_say_that_all_is_equal() {
+    let test = TestApp::with(|config| config.index.auto_export = true).await;
+    documents::create(test.cx(), rows::nested()).await.unwrap();
+    test.sync_until_idle().await;
+    let told = test.rest("POST", "/api/pinecone/reconcile", None).await.json();
+    assert_eq!((&told["status"], &told["checked"], &told["skipped"]), (&json!("incomplete"), &json!(0), &json!(1)));
+    test.clock.advance(SETTLED);
+    let told = test.rest("POST", "/api/pinecone/reconcile", None).await.json();
+    assert_eq!((&told["status"], &told["checked"], &told["skipped"]), (&json!("equal"), &json!(1), &json!(0)));
+}
+
+#[tokio::test]
 async fn findings_are_paged_by_class() {
     let test = TestApp::with(|config| config.index.auto_export = true).await;
     documents::create(test.cx(), rows::nested()).await.unwrap();
