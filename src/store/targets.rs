@@ -352,17 +352,28 @@ async fn sweep_rows(tx: &Tx, id: i64, after: &str) -> Result<(Option<String>, u6
     Ok((Some(json!([last]).to_string()), ids.len() as u64))
 }
 
-/// Pulls times that a clock set back has left far ahead to where they cannot stall work.
+/// Pulls times that a clock set back has left ahead to where they cannot stall work, nor hide a doubt.
+///
+/// A write counts as claimed now, at the latest: a doubt that opens after the leap ends after it. A doubt that was
+/// settled stays so.
 ///
 /// # Errors
 /// What the database says.
 pub async fn clamp(tx: &Tx, id: i64, due_ms: i64, doubt_ms: i64) -> Result<(), DbErr> {
-    for (column, limit) in [("due_at", due_ms), ("doubt_until", doubt_ms)] {
-        let mut sql = Sql::new(tx);
-        sql.push("UPDATE sync_slots SET ").push(column).push(" = ").bind(tx.now_ms() + limit);
-        sql.push(" WHERE target_id = ").bind(id).push(" AND ").push(column).push(" > ").bind(tx.now_ms() + limit);
-        sql.run(tx).await?;
-    }
+    let now = tx.now_ms();
+    let mut sql = Sql::new(tx);
+    sql.push("UPDATE sync_slots SET due_at = CASE WHEN due_at > ").bind(now + due_ms);
+    sql.push(" THEN ")
+        .bind(now + due_ms)
+        .push(" ELSE due_at END, doubt_until = CASE WHEN doubt_until > acked_from THEN ");
+    sql.push("CASE WHEN doubt_until > ").bind(now + doubt_ms).push(" THEN ").bind(now + doubt_ms);
+    sql.push(" ELSE doubt_until END WHEN doubt_until > ").bind(now).push(" THEN ").bind(now);
+    sql.push(" ELSE doubt_until END, acked_from = CASE WHEN acked_from > ").bind(now).push(" THEN ").bind(now);
+    sql.push(" ELSE acked_from END, claimed_at = CASE WHEN claimed_at > ").bind(now).push(" THEN ").bind(now);
+    sql.push(" ELSE claimed_at END WHERE target_id = ").bind(id).push(" AND (due_at > ").bind(now + due_ms);
+    sql.push(" OR doubt_until > ").bind(now + doubt_ms).push(" OR acked_from > ").bind(now);
+    sql.push(" OR claimed_at > ").bind(now).push(")");
+    sql.run(tx).await?;
     Ok(())
 }
 

@@ -37,6 +37,8 @@ use crate::sync::session::Session;
 
 /// How far ahead a slot may be due, when the clock was set back.
 const DUE_WITHIN_MS: i64 = 900_000;
+/// A wall clock that falls behind by so much was set back.
+const LEAP_MS: i64 = 1_000;
 /// How long tombstones, log entries and events are kept.
 const KEEP_MS: i64 = 7 * 24 * 3_600_000;
 /// How often old rows are removed.
@@ -114,6 +116,8 @@ pub(super) struct State {
     /// The generation in which the index was found to be one that may be written to.
     pub(super) welcomed: Option<i64>,
     tidied: Option<Duration>,
+    /// Both clocks at the last turn.
+    clocks: Option<(i64, Duration)>,
     /// A turn did not come to its end, and what it had claimed was not given back.
     interrupted: bool,
 }
@@ -154,6 +158,7 @@ impl Engine {
             schedule: Schedule::default(),
             welcomed: None,
             tidied: None,
+            clocks: None,
             interrupted: false,
         };
         let (ending, _) = watch::channel(Ending::No);
@@ -252,6 +257,7 @@ impl Engine {
     async fn turn_once(&self, state: &mut State) -> Result<Turn> {
         let session = self.beat().await?;
         self.observe(state, &session).await?;
+        self.notice_leap(state).await?;
         self.tidy(state).await?;
         let look = self.store().look(self.now()).await?;
         let mut worked = false;
@@ -269,6 +275,21 @@ impl Engine {
         }
         worked |= self.scheduled(state, &look).await?;
         Ok(if worked { Turn::Worked } else { Turn::Idle })
+    }
+
+    /// Pulls times in when the wall clock was set back since the last turn, as a start does.
+    async fn notice_leap(&self, state: &mut State) -> Result<()> {
+        let (wall, monotonic) = (self.now(), self.monotonic());
+        let leapt = state.clocks.is_some_and(|(before, at)| {
+            let passed = i64::try_from(monotonic.saturating_sub(at).as_millis()).unwrap_or(i64::MAX);
+            wall < before.saturating_add(passed).saturating_sub(LEAP_MS)
+        });
+        if leapt {
+            tracing::warn!("the clock was set back: times ahead of it are pulled in");
+            self.store().clamp(DUE_WITHIN_MS, self.doubt_ms()).await?;
+        }
+        state.clocks = Some((wall, monotonic));
+        Ok(())
     }
 
     /// Removes what nobody needs any more.

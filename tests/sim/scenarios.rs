@@ -306,6 +306,44 @@ fn f31_an_index_that_was_made_anew_gets_everything_again() {
 }
 
 #[test]
+fn f35_a_clock_that_leaps_back_stalls_nothing_for_longer_than_a_quarter_of_an_hour() {
+    let sim = scene(1);
+    sim.plan([Fate::NotApplied]);
+    sim.start(0);
+    sim.until(0, "release");
+    sim.go();
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.wait(Duration::from_secs(16 * 60));
+    assert_eq!(sim.number("ed00"), Some(1.0));
+    sim.is_right();
+}
+
+#[test]
+fn f35_what_was_acknowledged_before_a_leap_back_hides_no_doubt_after_it() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.wait(Duration::from_secs(5));
+    assert_eq!(sim.number("ed00"), Some(1.0));
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.wait(Duration::from_secs(5));
+    sim.plan([Fate::LateReset(15_000), Fate::LostReset]);
+    sim.revector("ed00", 3.0);
+    let request = sim.until(0, "request");
+    sim.grant(request, Mode::Go);
+    sim.until(0, "doubt");
+    sim.go();
+    sim.revector("ed00", 4.0);
+    sim.wait(Duration::from_secs(5));
+    assert_eq!(sim.number("ed00"), Some(4.0));
+    assert_eq!(sim.slot("ed00").doubt_hash.as_deref(), Some("*"), "two payloads may land");
+    sim.wait(Duration::from_secs(11));
+    assert_eq!(sim.number("ed00"), Some(3.0), "the late write");
+    sim.wait(DOUBT);
+    assert_eq!(sim.number("ed00"), Some(4.0), "asserted again");
+    sim.is_right();
+}
+
+#[test]
 fn f33_what_others_put_into_the_index_stays() {
     let sim = scene(1);
     sim.start(0);

@@ -111,8 +111,15 @@ impl Tables {
 
     pub fn clamp(&mut self, due_ms: i64, doubt_ms: i64, at: Moment) {
         for slot in self.slots.values_mut() {
-            slot.due_at = slot.due_at.map(|due| due.min(at.now + due_ms));
-            slot.doubt_until = slot.doubt_until.min(at.now + doubt_ms);
+            let [due, doubt] = [at.now + due_ms, at.now + doubt_ms];
+            let ahead = slot.due_at.is_some_and(|at| at > due) || slot.doubt_until > doubt;
+            if ahead || slot.acked_from > at.now || slot.claimed_at.is_some_and(|claimed| claimed > at.now) {
+                let open = slot.doubt_until > slot.acked_from;
+                slot.due_at = slot.due_at.map(|at| at.min(due));
+                slot.doubt_until = slot.doubt_until.min(if open { doubt } else { at.now });
+                slot.acked_from = slot.acked_from.min(at.now);
+                slot.claimed_at = slot.claimed_at.map(|claimed| claimed.min(at.now));
+            }
         }
     }
 
