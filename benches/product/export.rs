@@ -3,6 +3,7 @@
 //! The one that answers at once reads a request to its end and counts its records; the emulator keeps them, and
 //! has every one of them at the end. The published rates are out of the way.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -28,12 +29,13 @@ use corpusd::service::embeddings::NewEmbedding;
 use corpusd::service::jobs;
 use corpusd::service::jobs::Scope;
 
+use crate::memory;
 use crate::serve;
 
 /// Chunks of one document.
 const CHUNKS: usize = 500;
 
-/// Exports `count` vectors of each width to both targets, and starts a job over what is there already.
+/// Exports `count` vectors of each width to both targets.
 pub async fn all(count: usize) {
     for width in [256, 1536] {
         let taken = Arc::new(AtomicUsize::new(0));
@@ -49,8 +51,21 @@ pub async fn all(count: usize) {
 
 async fn export(what: &str, address: &str, width: usize, count: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = filled(&folder.path().join("export.db"), address, width, count).await;
+    let idle = memory::resident();
+    memory::forget_peak();
+    let took = send(&app, count).await;
+    let more = memory::peak().saturating_sub(idle) >> 20;
+    #[expect(clippy::cast_precision_loss, reason = "a count")]
+    let rate = count as f64 / took.as_secs_f64();
+    println!("| S1, {count} vectors of {what} | {rate:.0}/s | | | {more} MiB more memory |");
+    app.close().await;
+}
+
+/// An application whose index is at `address`, with `count` records that nobody sent yet.
+pub async fn filled(file: &Path, address: &str, width: usize, count: usize) -> App {
     let mut config = Config::default();
-    config.database.url = format!("sqlite:{}", folder.path().join("export.db").display());
+    config.database.url = format!("sqlite:{}", file.display());
     config.index.pinecone.api_key = Some(Secret::new("any"));
     config.index.pinecone.controller_host = address.to_owned();
     config.index.pinecone.share = 1000.0;
@@ -59,25 +74,18 @@ async fn export(what: &str, address: &str, width: usize, count: usize) {
         let new = document(first, count.min(first + CHUNKS), width);
         documents::create(app.cx(), new).await.expect("a document");
     }
+    app
+}
+
+/// Exports everything; gives how long it took.
+pub async fn send(app: &App, count: usize) -> Duration {
     let (job, _) = jobs::start(app.cx(), Scope::Unsynced).await.expect("a job");
     let start = Instant::now();
     app.sync().run_until_idle().await.expect("the engine works");
-    let seconds = start.elapsed().as_secs_f64();
+    let took = start.elapsed();
     let job = jobs::get(app.cx(), &job.id).await.expect("the job");
-    assert_eq!(job.upserted, i64::try_from(count).expect("a count"), "{what}: {job:?}");
-    #[expect(clippy::cast_precision_loss, reason = "a count")]
-    let rate = count as f64 / seconds;
-    println!("| S1, {count} vectors of {what} | {rate:.0}/s | | | |");
-    println!("| S1, a job when nothing is to be sent | {:.1} ms | | | |", nothing(&app).await.as_secs_f64() * 1_000.0);
-    app.close().await;
-}
-
-/// How long a job takes over records that are all as they should be.
-async fn nothing(app: &App) -> Duration {
-    let start = Instant::now();
-    jobs::start(app.cx(), Scope::Unsynced).await.expect("a job");
-    app.sync().run_until_idle().await.expect("the engine works");
-    start.elapsed()
+    assert_eq!(job.upserted, i64::try_from(count).expect("a count"), "{job:?}");
+    took
 }
 
 fn document(first: usize, end: usize, width: usize) -> NewDocument {

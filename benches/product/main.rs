@@ -9,12 +9,15 @@
 //!
 //! Options (after `--`): `--documents N` (default 1000), `--seconds S` of each
 //! measured turn (default 3), `--index N` vectors of V1 (default 20000), `--export N`
-//! vectors of S1 (default 10000).
+//! vectors of S1 (default 10000), `--equal N` records that are compared (default 100000).
+//! The memory that is told is of the whole process, with the target it sends to.
 
 mod ceiling;
 mod data;
+mod equal;
 mod export;
 mod load;
+mod memory;
 mod vectors;
 
 use std::time::Duration;
@@ -42,11 +45,13 @@ struct Options {
     turn: Duration,
     index: usize,
     export: usize,
+    equal: usize,
 }
 
 impl Options {
     fn parse() -> Self {
-        let mut options = Self { documents: 1000, turn: Duration::from_secs(3), index: 20_000, export: 10_000 };
+        let mut options =
+            Self { documents: 1000, turn: Duration::from_secs(3), index: 20_000, export: 10_000, equal: 100_000 };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|text| text.parse::<usize>().ok()).expect("a number follows");
@@ -55,6 +60,7 @@ impl Options {
                 "--seconds" => options.turn = Duration::from_secs(number() as u64),
                 "--index" => options.index = number(),
                 "--export" => options.export = number(),
+                "--equal" => options.equal = number(),
                 // `cargo bench` adds `--bench`.
                 _ => {}
             }
@@ -104,6 +110,7 @@ async fn main() {
     data::writes(&app, corpusd, options.turn, CONNECTIONS).await;
     vectors::search(options.index).await;
     export::all(options.export).await;
+    equal::measure(options.equal).await;
     app.close().await;
 }
 
