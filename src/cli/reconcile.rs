@@ -15,7 +15,7 @@ use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entity::sync_job::Model;
-use crate::rest::pinecone::ReconcileOut;
+use crate::rest::reconcile::ReconcileOut;
 use crate::service::jobs;
 use crate::service::jobs::JobState;
 use crate::service::reconcile;

@@ -1,9 +1,10 @@
-//! `/graphql` over HTTP: POST with a JSON body, GET for queries, and the hand-over to the WebSocket.
+//! `/graphql` over HTTP: POST with a JSON body, GET for what changes nothing, and the hand-over to the WebSocket.
 //!
 //! What is no GraphQL request at all is refused with 4xx. An operation that was
 //! executed answers 200, whatever it found. One that does not fit the schema
 //! answers 400 to clients that accept `application/graphql-response+json`, and
-//! 200 to the others.
+//! 200 to the others. Subscriptions are for clients that accept a form of many
+//! answers, see [`stream`].
 
 use axum::body::Body;
 use axum::extract::FromRequestParts as _;
@@ -29,12 +30,13 @@ use async_graphql::parser::types::OperationType;
 use crate::error::Code;
 use crate::graphql::edge::Edge;
 use crate::graphql::error;
+use crate::graphql::media::Accepted;
+use crate::graphql::media::Media;
+use crate::graphql::stream;
 use crate::graphql::value;
 use crate::graphql::value::Malformed;
 use crate::graphql::ws;
 
-const JSON: &str = "application/json";
-const GRAPHQL: &str = "application/graphql-response+json";
 /// Bytes of a query string.
 const MAX_QUERY_STRING: usize = 65_536;
 
@@ -106,6 +108,12 @@ pub fn refused(code: Code, message: String, field: Option<String>) -> ServerErro
 
 /// Answers one request to `/graphql`.
 pub async fn answer(State(edge): State<Edge>, request: HttpRequest) -> HttpResponse {
+    let mut response = negotiate(edge, request).await;
+    response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
+    response
+}
+
+async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::GET && is_upgrade(&parts.headers) {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &edge).await {
@@ -113,9 +121,10 @@ pub async fn answer(State(edge): State<Edge>, request: HttpRequest) -> HttpRespo
             Err(rejection) => rejection.into_response(),
         };
     }
-    let media = match accepted(&parts.headers) {
-        Ok(media) => media,
-        Err(refusal) => return tell(&refusal, JSON),
+    let Some(accepted) = Accepted::of(&parts.headers) else {
+        let forms =
+            "Answers are application/graphql-response+json, application/json, text/event-stream or multipart/mixed";
+        return tell(&Refusal::new(Code::NotAcceptable, forms), Media::Json);
     };
     let read = match parts.method {
         Method::GET => from_query(parts.uri.query().unwrap_or_default()).map(|request| (request, Carries::Queries)),
@@ -124,21 +133,41 @@ pub async fn answer(State(edge): State<Edge>, request: HttpRequest) -> HttpRespo
     };
     let (request, carries) = match read {
         Ok(read) => read,
-        Err(refusal) => return tell(&refusal, media),
+        Err(refusal) => return tell(&refusal, accepted.single()),
     };
     let mut prepared = match edge.prepare(request) {
         Ok(prepared) => prepared,
-        Err(error) => return request_error(&[error], media),
+        Err(error) => return request_error(&[error], accepted.single()),
     };
-    if carries == Carries::Queries && kind(&mut prepared) == Some(OperationType::Mutation) {
+    let kind = kind(&mut prepared);
+    let media = if kind == Some(OperationType::Subscription) { accepted.many() } else { accepted.single() };
+    if carries == Carries::Queries && kind == Some(OperationType::Mutation) {
         return tell(&Refusal::new(Code::MethodNotAllowed, "A mutation is asked by POST"), media);
     }
+    if kind == Some(OperationType::Subscription) {
+        return match media {
+            Media::EventStream | Media::Multipart => stream::answer(&edge, media, edge.stream(prepared)),
+            Media::Json | Media::GraphQl => {
+                let forms = "A subscription is asked over a WebSocket, or with an Accept of text/event-stream or multipart/mixed";
+                tell(&Refusal::new(Code::NotAcceptable, forms), media)
+            }
+        };
+    }
     let response = edge.execute(prepared).await;
-    let before_execution = response.data == Value::Null && response.errors.iter().all(|error| error.path.is_empty());
-    if before_execution && !response.errors.is_empty() {
+    if before_execution(&response) {
         return request_error(&response.errors, media);
     }
-    reply(StatusCode::OK, media, &Answer(&response))
+    match media {
+        Media::EventStream | Media::Multipart => stream::once(media, &Answer(&response)),
+        Media::Json | Media::GraphQl => reply(StatusCode::OK, media, &Answer(&response)),
+    }
+}
+
+/// Whether an operation was not executed: what it says is about the request, not about a field.
+#[must_use]
+pub fn before_execution(response: &Response) -> bool {
+    let of_request = response.errors.iter().all(|error| error.path.is_empty());
+    response.data == Value::Null && of_request && !response.errors.is_empty()
 }
 
 /// The page for trying queries: one file, which may load nothing from anywhere and talk to this server only.
@@ -169,33 +198,6 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// The media type to answer in: the first one that the client prefers.
-fn accepted(headers: &HeaderMap) -> Result<&'static str, Refusal> {
-    let mut best: Option<(&'static str, f32)> = None;
-    let mut any = false;
-    for value in headers.get_all(header::ACCEPT) {
-        let text = value.to_str().unwrap_or_default();
-        for range in text.split(',').filter(|range| !range.trim().is_empty()) {
-            any = true;
-            let mut parts = range.split(';').map(str::trim);
-            let media = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-                JSON | "application/*" | "*/*" => JSON,
-                GRAPHQL => GRAPHQL,
-                _ => continue,
-            };
-            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0f32);
-            if quality > 0.0 && best.is_none_or(|(_, least)| quality > least) {
-                best = Some((media, quality));
-            }
-        }
-    }
-    match best {
-        Some((media, _)) => Ok(media),
-        None if any => Err(Refusal::new(Code::NotAcceptable, format!("Answers are {GRAPHQL} or {JSON}"))),
-        None => Ok(JSON),
-    }
-}
-
 fn from_query(query: &str) -> Result<Request, Refusal> {
     if query.len() > MAX_QUERY_STRING {
         return Err(Refusal::new(Code::PayloadTooLarge, format!("The query string is over {MAX_QUERY_STRING} bytes")));
@@ -215,7 +217,7 @@ fn from_query(query: &str) -> Result<Request, Refusal> {
 
 async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Request, Refusal> {
     if !is_json(headers) {
-        return Err(Refusal::new(Code::UnsupportedMediaType, format!("The body must be {JSON} in UTF-8")));
+        return Err(Refusal::new(Code::UnsupportedMediaType, "The body must be application/json in UTF-8"));
     }
     let limit = edge.cx().config().limits.body_bytes;
     let too_large = || Refusal::new(Code::PayloadTooLarge, format!("The body is over {limit} bytes"));
@@ -239,7 +241,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = text.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
-    media.eq_ignore_ascii_case(JSON)
+    media.eq_ignore_ascii_case(Media::Json.name())
         && parts.all(|part| match part.split_once('=') {
             Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
                 value.trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -248,9 +250,11 @@ fn is_json(headers: &HeaderMap) -> bool {
         })
 }
 
-fn tell(refusal: &Refusal, media: &'static str) -> HttpResponse {
+fn tell(refusal: &Refusal, media: Media) -> HttpResponse {
     let error = refused(refusal.code, refusal.message.clone(), refusal.field.clone());
-    let mut response = reply(refusal.status(), media, &Refused(&[error]));
+    // A stream has no status of its own for what is no GraphQL request: it has not begun.
+    let single = if media == Media::GraphQl { Media::GraphQl } else { Media::Json };
+    let mut response = reply(refusal.status(), single, &Refused(&[error]));
     if refusal.code == Code::MethodNotAllowed {
         let allowed = if refusal.message.starts_with("A mutation") { "POST" } else { "GET, POST" };
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
@@ -259,15 +263,19 @@ fn tell(refusal: &Refusal, media: &'static str) -> HttpResponse {
 }
 
 /// An operation that was not executed: no `data` at all.
-fn request_error(errors: &[ServerError], media: &'static str) -> HttpResponse {
-    let status = if media == GRAPHQL { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    reply(status, media, &Refused(errors))
+fn request_error(errors: &[ServerError], media: Media) -> HttpResponse {
+    match media {
+        Media::GraphQl => reply(StatusCode::BAD_REQUEST, media, &Refused(errors)),
+        Media::Json => reply(StatusCode::OK, media, &Refused(errors)),
+        Media::EventStream | Media::Multipart => stream::once(media, &Refused(errors)),
+    }
 }
 
-fn reply(status: StatusCode, media: &'static str, body: &impl Serialize) -> HttpResponse {
+fn reply(status: StatusCode, media: Media, body: &impl Serialize) -> HttpResponse {
     match serde_json::to_vec(body) {
         Ok(bytes) => {
-            let kind = if media == GRAPHQL { "application/graphql-response+json; charset=utf-8" } else { JSON };
+            let graphql = "application/graphql-response+json; charset=utf-8";
+            let kind = if media == Media::GraphQl { graphql } else { "application/json" };
             (status, [(header::CONTENT_TYPE, kind)], bytes).into_response()
         }
         Err(error) => {
@@ -294,7 +302,8 @@ impl Serialize for Answer<'_> {
     }
 }
 
-struct Refused<'a>(&'a [ServerError]);
+/// The errors of what was not executed.
+pub struct Refused<'a>(pub &'a [ServerError]);
 
 impl Serialize for Refused<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

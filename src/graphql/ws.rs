@@ -41,6 +41,8 @@ const INIT: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(30);
 /// How long a client may be silent, or take no message, before it counts as gone.
 const GONE: Duration = Duration::from_secs(90);
+/// How long a client may take to close after we did.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How many operations one connection may have.
 const MAX_OPERATIONS: usize = 100;
 
@@ -52,10 +54,7 @@ pub fn answer(edge: Edge, upgrade: WebSocketUpgrade) -> HttpResponse {
         let mut connection =
             Connection { edge, socket, operations: SelectAll::new(), active: HashMap::new(), count: 0 };
         let end = if agreed { connection.serve().await } else { Err(close(4406, "Subprotocol not acceptable")) };
-        if let Err(End::Close(frame)) = end {
-            // The client may be gone already.
-            let _ = connection.socket.send(Message::Close(Some(frame))).await;
-        }
+        connection.say_goodbye(end.err()).await;
     })
 }
 
@@ -63,6 +62,8 @@ pub fn answer(edge: Edge, upgrade: WebSocketUpgrade) -> HttpResponse {
 enum End {
     /// The client went away.
     Gone,
+    /// The client said that it closes.
+    Closed,
     /// We say why.
     Close(CloseFrame),
 }
@@ -107,7 +108,8 @@ impl Connection {
                 message = self.socket.recv() => {
                     heard = Instant::now();
                     match message {
-                        None | Some(Err(_) | Ok(Message::Close(_))) => return Err(End::Gone),
+                        None | Some(Err(_)) => return Err(End::Gone),
+                        Some(Ok(Message::Close(_))) => return Err(End::Closed),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Binary(_))) => return Err(close(4400, "Messages are text")),
                         Some(Ok(Message::Text(text))) => ready = self.message(&text, ready).await?,
@@ -125,6 +127,27 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Lets both sides close: without an answer to its close, or with a reset behind ours, a client takes the end
+    /// of the connection for a failure (RFC 6455, 7.1.1).
+    async fn say_goodbye(&mut self, end: Option<End>) {
+        let frame = match end {
+            None | Some(End::Gone) => return,
+            Some(End::Closed) => None,
+            Some(End::Close(frame)) => Some(frame),
+        };
+        let goodbye = async {
+            if let Some(frame) = frame
+                && self.socket.send(Message::Close(Some(frame))).await.is_err()
+            {
+                return;
+            }
+            // Reading sends the answer to a close, and takes what is still under way.
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        };
+        // A client that does not close is left.
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {

@@ -15,6 +15,7 @@ pub mod extract;
 pub mod fields;
 pub mod openapi;
 pub mod pinecone;
+pub mod reconcile;
 
 use std::future::Future;
 
@@ -66,7 +67,7 @@ fn routes() -> Routes {
         .post("/api/pinecone/export/unsynced", pinecone::export_unsynced)
         .post("/api/pinecone/export/batch", pinecone::export_batch)
         .delete("/api/pinecone/vectors", pinecone::delete_vectors)
-        .post("/api/pinecone/reconcile", pinecone::reconcile)
+        .post("/api/pinecone/reconcile", reconcile::reconcile_index)
         .get("/api/pinecone/index/stats", pinecone::index_stats)
         .get("/api/pinecone/search", pinecone::search)
         .post("/api/pinecone/search", pinecone::search_posted)

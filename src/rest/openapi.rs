@@ -23,6 +23,7 @@ use crate::rest::dashboard;
 use crate::rest::documents;
 use crate::rest::embeddings;
 use crate::rest::pinecone;
+use crate::rest::reconcile;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -52,7 +53,7 @@ use crate::rest::pinecone;
         pinecone::export_unsynced,
         pinecone::export_batch,
         pinecone::delete_vectors,
-        pinecone::reconcile,
+        reconcile::reconcile_index,
         pinecone::index_stats,
         pinecone::search,
         pinecone::search_posted,

@@ -274,6 +274,16 @@ async fn a_stopping_server_says_so_to_open_connections() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_gets_its_close_answered() {
+    let test = TestApp::new().await;
+    let address = serve(&test).await;
+    assert_eq!(Socket::ready(address).await.close(1000).await, 1000);
+    let mut socket = Socket::ready(address).await;
+    socket.subscribe("1", "subscription { corpusEvents { id } }", json!({})).await;
+    assert_eq!(socket.close(4499).await, 4499, "with an operation under way");
+}
+
+#[tokio::test]
 async fn a_cursor_from_the_future_is_no_cursor() {
     let test = TestApp::new().await;
     let Err(error) = events::corpus(test.cx(), Some("ZTE6OTk")).await else { panic!("taken") };

@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use corpusd::service::jobs;
+use corpusd::service::jobs::Scope;
 use serde_json::Value;
 use serde_json::json;
 
@@ -75,6 +77,104 @@ async fn a_body_over_the_limit_is_refused_whether_its_length_was_told_or_not() {
     let parts: Vec<Result<String, std::io::Error>> = vec![Ok(body[..900].to_owned()), Ok(body[900..].to_owned())];
     let streamed = Body::from_stream(futures_util::stream::iter(parts));
     assert_eq!(post(&test, &headers[..1], streamed).await.status, 413);
+}
+
+const PROGRESS: &str =
+    "subscription($id: ID!, $after: Int) { syncProgress(jobId: $id, after: $after) { seq job { state } } }";
+
+/// Asks with an `Accept`.
+async fn ask(test: &TestApp, accept: &str, query: &str, variables: Value) -> Answer {
+    let headers = [("content-type", "application/json"), ("accept", accept)];
+    post(test, &headers, json!({ "query": query, "variables": variables }).to_string()).await
+}
+
+/// The events of a stream: kind and data.
+fn told(answer: &Answer) -> Vec<(String, String)> {
+    let part = |event: &str, name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("each event has a kind and data").trim_start().to_owned()
+    };
+    let events = answer.text.split("\n\n").filter(|event| !event.is_empty());
+    events.map(|event| (part(event, "event:"), part(event, "data:"))).collect()
+}
+
+/// The id of a job that has ended, and how many events it has.
+async fn ended(test: &TestApp) -> (String, i64) {
+    let (job, _) = jobs::start(test.cx(), Scope::Unsynced).await.expect("started");
+    test.app.sync().run_until_idle().await.expect("worked");
+    let job = jobs::get(test.cx(), &job.id).await.expect("there");
+    assert_eq!(job.state, "completed");
+    (job.id, job.event_seq)
+}
+
+#[tokio::test]
+async fn a_subscription_is_followed_by_server_sent_events_to_its_end() {
+    let test = TestApp::new().await;
+    let (id, last) = ended(&test).await;
+    let answer = ask(&test, "text/event-stream", PROGRESS, json!({ "id": id, "after": 0 })).await;
+    assert_eq!((answer.status, &answer.headers["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+    assert_eq!(answer.headers["vary"], "accept");
+    let mut events = told(&answer);
+    assert_eq!(events.pop(), Some(("complete".to_owned(), String::new())));
+    assert_eq!(events.len(), usize::try_from(last).unwrap());
+    for (seq, (kind, data)) in (1..).zip(&events) {
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!((kind.as_str(), &data["data"]["syncProgress"]["seq"]), ("next", &json!(seq)));
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_followed_by_parts_to_its_end() {
+    let test = TestApp::new().await;
+    let (id, last) = ended(&test).await;
+    let accept = "multipart/mixed;subscriptionSpec=1.0, application/json";
+    let answer = ask(&test, accept, PROGRESS, json!({ "id": id, "after": last - 1 })).await;
+    let kind = r#"multipart/mixed; boundary="graphql"; subscriptionSpec=1.0"#;
+    assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, kind));
+    let part = format!(
+        "\r\n--graphql\r\ncontent-type: application/json\r\n\r\n\
+         {{\"payload\":{{\"data\":{{\"syncProgress\":{{\"seq\":{last},\"job\":{{\"state\":\"COMPLETED\"}}}}}}}}}}\r\n--graphql--\r\n"
+    );
+    assert_eq!(answer.text, part);
+}
+
+#[tokio::test]
+async fn a_query_and_what_is_refused_are_one_event() {
+    let test = TestApp::new().await;
+    let answer = ask(&test, "text/event-stream", "{ __typename }", json!({})).await;
+    let next = |data: &str| ("next".to_owned(), data.to_owned());
+    assert_eq!(told(&answer), [next(r#"{"data":{"__typename":"Query"}}"#), ("complete".to_owned(), String::new())]);
+    for query in ["{ nothing }", "subscription { nothing }", "{", "subscription { a: __typename b: __typename }"] {
+        let answer = ask(&test, "text/event-stream", query, json!({})).await;
+        assert_eq!(answer.status, 200, "{query}");
+        let events = told(&answer);
+        let data: Value = serde_json::from_str(&events[0].1).unwrap();
+        assert!(
+            events.len() == 2 && data["errors"][0]["message"].is_string() && data.get("data").is_none(),
+            "{events:?}"
+        );
+    }
+    let answer = ask(&test, "multipart/mixed", "{ nothing }", json!({})).await;
+    assert!(answer.text.contains("GRAPHQL_VALIDATION_FAILED") && answer.text.ends_with("\r\n--graphql--\r\n"));
+    // What is no request at all has a status.
+    let answer = post(&test, &[("content-type", "application/json"), ("accept", "text/event-stream")], "{").await;
+    assert_eq!((answer.status, code(&answer).as_str()), (400, "BAD_USER_INPUT"));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_one_answer_is_told_how_to_subscribe() {
+    let test = TestApp::new().await;
+    let answer = ask(&test, "application/json", "subscription { corpusEvents { id } }", json!({})).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (406, "NOT_ACCEPTABLE"));
+}
+
+#[tokio::test]
+async fn a_stopping_server_ends_streams_without_completing_them() {
+    let test = TestApp::new().await;
+    let query = "subscription { corpusEvents { id } }";
+    let stop = async { test.cx().events().close() };
+    let (answer, ()) = tokio::join!(ask(&test, "text/event-stream", query, json!({})), stop);
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
 }
 
 #[tokio::test]

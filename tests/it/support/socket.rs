@@ -14,6 +14,7 @@ use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::support::TestApp;
 
@@ -87,6 +88,13 @@ impl Socket {
         let message = self.next().await;
         assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!(id)), "{message}");
         message["payload"].clone()
+    }
+
+    /// Closes with this code, and gives the code of the server's answer.
+    pub async fn close(&mut self, code: u16) -> u16 {
+        let frame = CloseFrame { code: code.into(), reason: "done".into() };
+        self.stream.send(Message::Close(Some(frame))).await.expect("a close is taken");
+        self.closed().await.0
     }
 
     /// The code and the reason with which the server closes.
