@@ -3,13 +3,10 @@
 //!
 //! `CORPUSD_FLEET_RECORDS` and `CORPUSD_KILL_ROUNDS` make a longer run of it (docs/testing.md).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use corpusd::config::DatabaseConfig;
-use corpusd::emulator::Emulator;
 use corpusd::emulator::Fault;
 use corpusd::emulator::Operation;
 use corpusd::emulator::Options;
@@ -18,134 +15,15 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::database_url;
-use crate::support::http;
-use crate::support::process::Serving;
-use crate::support::process::corpusd;
+use crate::support::fleet::Client;
+use crate::support::fleet::INDEX;
+use crate::support::fleet::NAMESPACE;
+use crate::support::fleet::PATIENCE;
+use crate::support::fleet::emulator;
+use crate::support::fleet::held;
+use crate::support::fleet::raised;
+use crate::support::fleet::serve;
 use crate::support::rows::fill;
-
-/// The index and the namespace of everything here.
-const INDEX: &str = "asktemoc";
-const NAMESPACE: &str = "default";
-/// How long something may take that must come to its end.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Short times of the engine: heartbeat, lease, timeout and doubt.
-const BRISK: [(&str, &str); 4] = [
-    ("CORPUSD_SYNC_HEARTBEAT_S", "0.3"),
-    ("CORPUSD_SYNC_LEASE_S", "2"),
-    ("CORPUSD_SYNC_TIMEOUT_S", "1.5"),
-    ("CORPUSD_SYNC_DOUBT_S", "2.5"),
-];
-
-/// A number that a longer run may raise.
-fn raised(name: &str, ordinary: usize) -> usize {
-    std::env::var_os(name).and_then(|text| text.to_str()?.parse().ok()).unwrap_or(ordinary)
-}
-
-/// A server over `url` whose target is `emulator`.
-async fn serve(folder: &Path, url: &str, emulator: &str, settings: &[(&str, &str)]) -> Serving {
-    let mut command = corpusd(folder, &["serve", "--port", "0", "--database-url", url]);
-    command.env("PINECONE_API_KEY", "pclocal").env("PINECONE_CONTROLLER_HOST", emulator).envs(BRISK);
-    command.envs(settings.iter().copied());
-    Serving::start(command).await
-}
-
-/// A client of one server, for as long as that lives.
-struct Client {
-    http: reqwest::Client,
-    address: String,
-}
-
-impl Client {
-    fn new(serving: &Serving) -> Self {
-        let http = http().timeout(PATIENCE).build().expect("a client");
-        Self { http, address: serving.address.clone() }
-    }
-
-    /// The answer, or nothing when the server went away.
-    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
-        let method = method.parse().expect("a method");
-        let mut request = self.http.request(method, format!("{}{path}", self.address));
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.ok()?;
-        let status = answer.status().as_u16();
-        let text = answer.text().await.ok()?;
-        Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
-    }
-
-    async fn graphql(&self, query: &str) -> Value {
-        let (status, answer) =
-            self.send("POST", "/graphql", Some(&json!({ "query": query }))).await.expect("an answer");
-        assert!(status == 200 && answer["errors"].is_null(), "{status} {answer}");
-        answer["data"].clone()
-    }
-
-    async fn target(&self) -> Value {
-        let query = "{ targets { state reason inDoubt coverage { total synced pending quarantined } } }";
-        self.graphql(query).await["targets"][0].clone()
-    }
-
-    /// Waits until nothing is pending or in doubt.
-    async fn settled(&self) {
-        let end = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let target = self.target().await;
-            let coverage = &target["coverage"];
-            if coverage["pending"] == 0 && target["inDoubt"] == 0 && self.removals_are_done().await {
-                assert_eq!(coverage["total"], coverage["synced"], "{target}");
-                return;
-            }
-            assert!(tokio::time::Instant::now() < end, "it does not settle: {target}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    async fn removals_are_done(&self) -> bool {
-        let open = "{ syncSlots(first: 1, filter: { state: [PENDING, IN_FLIGHT, IN_DOUBT] }) { nodes { vectorId } } }";
-        self.graphql(open).await["syncSlots"]["nodes"] == json!([])
-    }
-
-    /// What the rows say: vectors and texts of live embeddings by record id.
-    async fn rows(&self) -> BTreeMap<String, (Vec<f32>, String, String)> {
-        let mut rows = BTreeMap::new();
-        let mut after = Value::Null;
-        loop {
-            let query = format!(
-                "{{ embeddings(first: 100, after: {after}) {{ pageInfo {{ hasNextPage endCursor }} \
-                 nodes {{ vectorId vector chunk {{ text document {{ title }} }} }} }} }}"
-            );
-            let page = self.graphql(&query).await["embeddings"].clone();
-            for node in page["nodes"].as_array().expect("nodes") {
-                let vector = serde_json::from_value(node["vector"].clone()).expect("numbers");
-                let text = |value: &Value| value.as_str().expect("a text").to_owned();
-                let row = (vector, text(&node["chunk"]["text"]), text(&node["chunk"]["document"]["title"]));
-                rows.insert(text(&node["vectorId"]), row);
-            }
-            if page["pageInfo"]["hasNextPage"] == false {
-                return rows;
-            }
-            after = page["pageInfo"]["endCursor"].clone();
-        }
-    }
-}
-
-/// What the index holds, in the same form.
-fn held(emulator: &Emulator) -> BTreeMap<String, (Vec<f32>, String, String)> {
-    let records = emulator.records(INDEX, NAMESPACE);
-    let text = |record: &corpusd::emulator::Record, key: &str| {
-        let metadata = record.metadata.as_ref().and_then(|metadata| metadata.get(key)).and_then(|value| value.as_str());
-        metadata.unwrap_or_default().to_owned()
-    };
-    let form = |(id, record): (&String, &std::sync::Arc<corpusd::emulator::Record>)| {
-        (id.clone(), (record.values.clone(), text(record, "text"), text(record, "document_title")))
-    };
-    records.iter().map(form).collect()
-}
-
-async fn emulator(options: Options) -> Emulator {
-    Emulator::start(options).await.expect("the emulator starts")
-}
 
 /// A database with so many documents of twenty chunks, all of them held; nothing where it is SQLite, which
 /// has one process only.

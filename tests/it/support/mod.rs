@@ -9,6 +9,7 @@
 //! starts the loop that a server has.
 
 pub mod database;
+pub mod fleet;
 pub mod pinecone;
 pub mod process;
 

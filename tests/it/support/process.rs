@@ -13,9 +13,22 @@ use tokio::process::Command;
 
 use crate::support::http;
 
+/// Where it was built.
+const BINARY: &str = env!("CARGO_BIN_EXE_corpusd");
+
 /// The binary, in `folder`, without any setting of the machine it runs on; killed when forgotten.
 pub fn corpusd(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_corpusd"));
+    alone(Command::new(BINARY), folder, args)
+}
+
+/// The binary under a tool that runs it with `options` of its own.
+pub fn corpusd_under(tool: &Path, options: &[&str], folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(tool);
+    command.args(options).arg(BINARY);
+    alone(command, folder, args)
+}
+
+fn alone(mut command: Command, folder: &Path, args: &[&str]) -> Command {
     command.args(args).current_dir(folder).env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command
 }
