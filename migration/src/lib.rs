@@ -3,7 +3,13 @@
 //! Depends on nothing of the server, because a migration describes what was.
 //! The steps are SQL in the words that SQLite and PostgreSQL share; [`Dialect`]
 //! holds the few that differ.
+//!
+//! A step only adds: tables, indexes, columns that may be null or have a default. Old and new replicas share a
+//! database during a roll-out, and an old one that restarts must come up. What is no longer used is taken away
+//! in a later release, by a step whose name ends with [`BREAKS_OLDER`]: a version that does not know it refuses
+//! to start.
 
+pub use sea_orm_migration::IntoSchemaManagerConnection;
 pub use sea_orm_migration::MigratorTrait;
 pub use sea_orm_migration::SchemaManager;
 use sea_orm_migration::prelude::*;
@@ -15,6 +21,9 @@ mod m20261123_000003_local_index;
 mod m20261124_000004_job_options;
 mod m20261124_000005_reconcile;
 mod m20261124_000006_target_written;
+
+/// The end of a step's name that takes away what older versions need.
+pub const BREAKS_OLDER: &str = "_breaks_older";
 
 /// The list of steps.
 #[derive(Debug)]

@@ -73,6 +73,8 @@ fn cannot_open(error: OpenError) -> Error {
         | OpenError::NotSeed
         | OpenError::Foreign
         | OpenError::OldSqlite(_)
+        | OpenError::Newer(_)
+        | OpenError::Diverged { .. }
         | OpenError::Index(_) => Error::conflict(error.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a database: URLs in every spelling, SQLite's pragmas, migrations under a lease.
+//! Opening a database: URLs in every spelling, SQLite's pragmas, and whose tables are in it.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -6,8 +6,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use migration::Migrator;
-use migration::MigratorTrait;
 use sea_orm::ConnectionTrait;
 use sea_orm::DatabaseConnection;
 use sea_orm::DbErr;
@@ -28,6 +26,8 @@ use crate::store::Db;
 use crate::store::Hints;
 use crate::store::Statements;
 use crate::store::log;
+use crate::store::migrations;
+use crate::store::migrations::is_known;
 use crate::store::readers::Readers;
 use crate::store::sql::Sql;
 use crate::store::writer::Writer;
@@ -36,8 +36,6 @@ use crate::store::writer::Writer;
 const LEAST_SQLITE: i32 = 3_051_003;
 /// What a write-ahead log that once was larger is cut to when it begins anew.
 const WAL_BYTES: &str = "67108864";
-/// How long a migration lease is good for without being renewed.
-const LEASE_MS: i64 = 60_000;
 
 /// Which database a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +104,21 @@ pub enum OpenError {
     /// The index cannot be set up from its settings.
     #[error("the vector index cannot be set up: {0}")]
     Index(String),
+    /// A newer version took something away that this one needs.
+    #[error(
+        "a newer version has migrated this database beyond what this one can use ({0}): start that version or a later one"
+    )]
+    Newer(String),
+    /// Another line of versions has migrated it.
+    #[error(
+        "this database has steps that this version does not know ({unknown}) and lacks steps that it needs ({missing}): start a version that has both"
+    )]
+    Diverged {
+        /// What this version does not know.
+        unknown: String,
+        /// What the database lacks.
+        missing: String,
+    },
     /// Anything else.
     #[error("the database cannot be opened: {0}")]
     Database(#[from] DbErr),
@@ -129,7 +142,7 @@ pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenErro
             (conn.clone(), conn)
         }
     };
-    migrate(&write, clock).await?;
+    migrations::run(&write, clock).await?;
     for conn in [&mut read, &mut write] {
         let statements = statements.clone();
         conn.set_metric_callback(move |info| statements.note(&info.statement.sql));
@@ -273,57 +286,6 @@ async fn refuse_foreign_schema(conn: &DatabaseConnection) -> Result<(), OpenErro
         }
     }
     Ok(())
-}
-
-/// Whether there is a table of that name.
-async fn is_known(conn: &DatabaseConnection, table: &str) -> Result<bool, DbErr> {
-    let mut sql = Sql::new(conn);
-    if sql.is_postgres() {
-        sql.push("SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = ");
-    } else {
-        sql.push("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ");
-    }
-    sql.bind(table);
-    Ok(sql.one(conn).await?.is_some())
-}
-
-/// Runs the migrations under a lease row, because sea-orm-migration takes no lock and replicas start together.
-async fn migrate(conn: &DatabaseConnection, clock: &Clock) -> Result<(), DbErr> {
-    // Nothing to do is the usual case, and takes no lease: a process killed while holding it makes the next one wait.
-    if is_known(conn, "seaql_migrations").await? && Migrator::get_pending_migrations(conn).await?.is_empty() {
-        return Ok(());
-    }
-    // Two replicas may create the table at the same instant: the loser sees a unique violation and goes on.
-    let made = conn
-        .execute_unprepared("CREATE TABLE IF NOT EXISTS corpusd_lease (name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, until BIGINT NOT NULL)")
-        .await;
-    if let Err(error) = made {
-        tracing::debug!(%error, "somebody else is making the lease table");
-    }
-    let holder = clock.new_id();
-    while !take_lease(conn, &holder, wall_ms()).await? {
-        tracing::info!("another process is migrating the database: waiting");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let migrated = Migrator::up(conn, None).await;
-    let mut sql = Sql::new(conn);
-    sql.push("DELETE FROM corpusd_lease WHERE name = 'migration' AND holder = ").bind(holder);
-    sql.run(conn).await?;
-    migrated
-}
-
-async fn take_lease(conn: &DatabaseConnection, holder: &str, now: i64) -> Result<bool, DbErr> {
-    let mut sql = Sql::new(conn);
-    sql.push("INSERT INTO corpusd_lease (name, holder, until) VALUES ('migration', ").bind(holder);
-    sql.push(", ").bind(now + LEASE_MS);
-    sql.push(") ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until WHERE corpusd_lease.until < ");
-    sql.bind(now);
-    Ok(sql.run(conn).await? == 1)
-}
-
-/// A lease is between processes: a test's frozen clock has no part in it.
-fn wall_ms() -> i64 {
-    Clock::system().now_ms()
 }
 
 #[cfg(test)]

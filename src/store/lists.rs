@@ -4,6 +4,8 @@ use sea_orm::ColumnTrait;
 use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::EntityTrait;
+use sea_orm::IdenStatic as _;
+use sea_orm::Iterable as _;
 use sea_orm::PaginatorTrait;
 use sea_orm::QueryFilter;
 use sea_orm::QueryOrder;
@@ -47,7 +49,9 @@ pub async fn documents(
 /// What the database says.
 pub async fn matching(conn: &impl ConnectionTrait, folded: &str, limit: u64) -> Result<Vec<document::Model>, DbErr> {
     let mut sql = Sql::new(conn);
-    sql.push("SELECT * FROM documents WHERE deleted_at IS NULL AND (");
+    // Columns by name: a newer version may add some while this one runs.
+    let columns: Vec<&str> = document::Column::iter().map(|column| column.as_str()).collect();
+    sql.push("SELECT ").push(&columns.join(", ")).push(" FROM documents WHERE deleted_at IS NULL AND (");
     sql.contains("title_folded", folded).push(" OR ").contains("source_folded", folded);
     sql.push(") ORDER BY created_at, id LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
     document::Entity::find().from_raw_sql(sql.statement()).all(conn).await

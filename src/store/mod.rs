@@ -21,6 +21,7 @@ pub mod jobs;
 pub mod lists;
 pub mod local_records;
 pub mod log;
+mod migrations;
 pub mod page;
 pub mod read;
 pub mod readers;

@@ -424,7 +424,7 @@ fn is_full(error: &Error) -> bool {
 
 /// Whether the database asks for the transaction to be run again: a serialization
 /// failure, a deadlock, or a busy SQLite.
-fn may_retry(error: &DbErr) -> bool {
+pub(super) fn may_retry(error: &DbErr) -> bool {
     let text = error.to_string();
     let code = if let DbErr::Exec(sea_orm::RuntimeErr::SqlxError(cause))
     | DbErr::Query(sea_orm::RuntimeErr::SqlxError(cause)) = error

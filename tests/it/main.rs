@@ -37,4 +37,5 @@ mod support;
 mod sync;
 mod targets;
 mod transport;
+mod upgrade;
 mod writer;

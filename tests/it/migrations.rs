@@ -45,6 +45,27 @@ async fn every_step_goes_up_down_and_up_again() {
 }
 
 #[tokio::test]
+async fn a_sqlite_file_is_migrated_whole_or_not_at_all_and_leaves_no_lock_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DatabaseConfig { url: database_url(&folder).await, ..DatabaseConfig::default() };
+    if !config.url.starts_with("sqlite:") {
+        return;
+    }
+    // In the way of a later step, so that the first ones would be left alone.
+    let conn = rusqlite::Connection::open(folder.path().join("corpus.db")).unwrap();
+    conn.execute_batch("CREATE TABLE corpusd_lease (name TEXT); CREATE TABLE sync_slots (name TEXT)").unwrap();
+    let refused = connect::open(&config, &Clock::system()).await.unwrap_err();
+    assert!(refused.to_string().contains("sync_slots"), "{refused}");
+    let tables: Vec<String> = conn
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    assert_eq!(tables, ["corpusd_lease", "sync_slots"]);
+    conn.execute_batch("DROP TABLE sync_slots").unwrap();
+    connect::open(&config, &Clock::system()).await.unwrap().close().await;
+}
+
+#[tokio::test]
 async fn replicas_that_start_together_migrate_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = DatabaseConfig { url: database_url(&folder).await, pool_size: 2, ..DatabaseConfig::default() };
