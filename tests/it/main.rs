@@ -22,6 +22,7 @@ mod parity;
 mod pinecone;
 mod pinecone_rest;
 mod plans;
+mod power;
 mod process;
 mod reconcile;
 mod rest_chunks;

@@ -9,12 +9,14 @@
 //! starts the loop that a server has.
 
 pub mod database;
+pub mod disk;
 pub mod fleet;
 pub mod pinecone;
 pub mod process;
 
 pub mod rows;
 pub mod socket;
+pub mod strace;
 
 use std::sync::Arc;
 
