@@ -12,6 +12,7 @@ mod fleet;
 mod graph;
 mod hostile;
 mod import;
+mod io_errors;
 mod kill;
 mod limits;
 mod local_index;
