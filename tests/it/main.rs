@@ -14,6 +14,7 @@ mod hostile;
 mod import;
 mod io_errors;
 mod kill;
+mod large;
 mod limits;
 mod local_index;
 mod migrations;

@@ -71,6 +71,11 @@ pub fn flaws<T: std::fmt::Debug>(outcome: Result<T>) -> Vec<String> {
 /// So many documents with twenty chunks each and an embedding `[1]` a chunk, held or free; without slots, and
 /// without statistics.
 pub async fn fill(db: &Db, documents: usize, held: bool) {
+    fill_with(db, documents, 20, held).await;
+}
+
+/// The same with so many chunks each.
+pub async fn fill_with(db: &Db, documents: usize, chunks: usize, held: bool) {
     let conn = db.read();
     let vector = if Sql::new(conn).is_postgres() { "'\\x0000803f'::bytea" } else { "x'0000803f'" };
     let count =
@@ -84,7 +89,7 @@ pub async fn fill(db: &Db, documents: usize, held: bool) {
         format!(
             "INSERT INTO chunks (id, document_id, chunk_index, text, created_at, updated_at, text_folded) \
              {} SELECT d.id || 'c' || (10 + n.i), d.id, n.i, 'text', n.i, n.i, 'text' FROM documents d, n",
-            count(19)
+            count(chunks - 1)
         ),
         format!(
             "INSERT INTO embeddings (id, chunk_id, document_id, vector_id, held, dimension, created_at, updated_at, vector) \
