@@ -19,6 +19,7 @@ mod limits;
 mod local_index;
 mod migrations;
 mod mutations;
+mod outage;
 mod paging;
 mod parity;
 mod pinecone;
