@@ -8,6 +8,7 @@ use corpusd::emulator::Options;
 use serde_json::Value;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::database_url;
@@ -128,21 +129,20 @@ async fn how_long_requests_take_while_the_target_is_away() {
     // Once without being counted.
     work(&clients, &mut known, Target::Up, Duration::from_secs(3), &mut Times::new()).await;
     for round in 0..raised("CORPUSD_OUTAGE_ROUNDS", 2) {
-        for target in [Target::Up, Target::Refusing, Target::Silent] {
-            let mut silent = None;
+        for target in [Target::Up, Target::Refusing, Target::Up, Target::Silent] {
             if target == Target::Up {
                 if up.is_none() {
                     up = Some(emulator(options(address)).await);
                 }
-                // The backlog of the round before is no part of what is measured.
+                // The backlog of the outage before is no part of what is measured.
                 clients[0].settled().await;
             } else if let Some(up) = up.take() {
                 up.shutdown().await;
             }
+            let mut silent = JoinSet::new();
             if target == Target::Silent {
-                silent = Some(tokio::task::JoinSet::new());
                 let listener = TcpListener::bind(address).await.expect("the address is free");
-                silent.as_mut().expect("it is there").spawn(async move {
+                silent.spawn(async move {
                     let mut open = Vec::new();
                     while let Ok((stream, _)) = listener.accept().await {
                         open.push(stream);
@@ -151,7 +151,7 @@ async fn how_long_requests_take_while_the_target_is_away() {
             }
             work(&clients, &mut known, target, span, &mut times).await;
             println!("round {round}, {target:?}: {}", clients[0].target().await);
-            drop(silent);
+            silent.shutdown().await;
         }
     }
     let begin = Instant::now();

@@ -18,7 +18,7 @@ use crate::support::process::corpusd;
 pub const INDEX: &str = "asktemoc";
 pub const NAMESPACE: &str = "default";
 /// How long something may take that must come to its end.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(900);
 /// Short times of the engine: heartbeat, lease, timeout and doubt.
 pub const BRISK: [(&str, &str); 4] = [
     ("CORPUSD_SYNC_HEARTBEAT_S", "0.3"),
