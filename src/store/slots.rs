@@ -295,8 +295,10 @@ pub async fn release(tx: &Tx, ids: &[String]) -> Result<Vec<String>, DbErr> {
 pub async fn release_document(tx: &Tx, document_id: &str) -> Result<Vec<String>, DbErr> {
     let mut sql = Sql::new(tx);
     sql.push("UPDATE embeddings SET held = FALSE WHERE held AND document_id = ").bind(document_id);
-    sql.push(" AND chunk_id IN (SELECT id FROM chunks WHERE deleted_at IS NULL AND document_id = ").bind(document_id);
-    sql.push(") RETURNING id");
+    // By the chunk's key alone: a PostgreSQL without statistics may look through all chunks of the document for each
+    // embedding when it is given their document (100,000 of them were not done in 17 minutes).
+    sql.push(" AND EXISTS (SELECT 1 FROM chunks c WHERE c.id = embeddings.chunk_id AND c.deleted_at IS NULL)");
+    sql.push(" RETURNING id");
     sql.all(tx).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
