@@ -43,6 +43,13 @@ impl Clock {
         }
     }
 
+    /// Sets a frozen clock back; the system's clock is left alone.
+    pub fn set_back(&self, by: std::time::Duration) {
+        if let Some(at) = &self.frozen {
+            at.fetch_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+
     /// Microseconds since 1970.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]

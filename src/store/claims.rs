@@ -342,11 +342,17 @@ async fn lock(tx: &Tx, ticket: &Ticket, vector_ids: &[&str]) -> Result<(), DbErr
     Ok(())
 }
 
-/// Whether more is wanted than was claimed: the slot was touched since, or belongs to another generation of the
-/// target by now, whose sweep may have passed it before the claim.
+/// Whether more is wanted than was claimed: the slot was touched since, or belongs to another generation.
 fn push_newer(sql: &mut Sql, ticket: &Ticket, generation: i64) {
-    sql.push("(want_rev <> a.r OR ").bind(generation);
-    sql.push(" <> (SELECT generation FROM sync_targets WHERE id = ").bind(ticket.target_id).push("))");
+    sql.push("(want_rev <> a.r OR ");
+    push_other_generation(sql, ticket, generation);
+    sql.push(")");
+}
+
+/// Whether the target is of another generation by now, whose sweep may have passed the slot already: its index may
+/// lack what was written at any time, as the sweep says of all slots.
+fn push_other_generation(sql: &mut Sql, ticket: &Ticket, generation: i64) {
+    sql.bind(generation).push(" <> (SELECT generation FROM sync_targets WHERE id = ").bind(ticket.target_id).push(")");
 }
 
 /// Acknowledges slots of one response. A slot that is not among the answers was lost to somebody else.
@@ -374,11 +380,12 @@ pub async fn acknowledge(
     sql.push(", due_at = CASE WHEN ");
     push_newer(&mut sql, ticket, generation);
     sql.push(" THEN ").bind(now).push(" WHEN ").push(doubtful).push(" THEN doubt_until ELSE NULL END");
-    sql.push(", dirty_epoch = CASE WHEN ").push(doubtful).push(" THEN 0 WHEN ");
-    push_newer(&mut sql, ticket, generation);
-    sql.push(" THEN ").bind(claim_epoch);
+    sql.push(", dirty_epoch = CASE WHEN ").push(doubtful).push(" OR ");
+    push_other_generation(&mut sql, ticket, generation);
+    sql.push(" THEN 0 WHEN want_rev <> a.r THEN ").bind(claim_epoch);
     sql.push(" ELSE NULL END, dirty_rev = CASE WHEN ");
-    push_newer(&mut sql, ticket, generation);
+    push_other_generation(&mut sql, ticket, generation);
+    sql.push(" THEN 0 WHEN want_rev <> a.r");
     sql.push(" OR (").push(doubtful).push(") THEN ").bind(ticket.rev);
     sql.push(" ELSE NULL END, claim_token = NULL, claim_worker = NULL, claimed_at = NULL");
     where_claimed(&mut sql, ticket);
@@ -439,6 +446,17 @@ fn push_why(sql: &mut Sql, now_ms: i64) {
     sql.bind(now_ms).push(" END");
 }
 
+/// Opens a doubt until then, or makes an open one longer.
+///
+/// What was acknowledged counts as claimed now, at the latest: a clock that was set back a moment ago would
+/// otherwise take the new doubt for one that is long settled.
+fn push_doubt(sql: &mut Sql, until: i64, now_ms: i64) {
+    sql.push(", doubt_until = CASE WHEN doubt_until > ").bind(until);
+    sql.push(" AND doubt_until > acked_from THEN doubt_until ELSE ").bind(until);
+    sql.push(" END, acked_from = CASE WHEN acked_from > ").bind(now_ms).push(" THEN ").bind(now_ms);
+    sql.push(" ELSE acked_from END");
+}
+
 /// Gives back a slot that was claimed although nothing was due, as it was.
 ///
 /// # Errors
@@ -478,10 +496,8 @@ pub async fn doubt(tx: &Tx, ticket: &Ticket, doubt_ms: i64, slots: &[(Back, Stri
     );
     sql.push("UPDATE sync_slots SET attempts = attempts + 1, due_at = a.d, updated_at = ").bind(tx.now_ms());
     push_why(&mut sql, tx.now_ms());
-    sql.push(", doubt_until = CASE WHEN doubt_until > ").bind(until).push(" THEN doubt_until ELSE ").bind(until);
-    sql.push(
-        " END, doubt_hash = CASE WHEN doubt_until <= acked_from THEN a.h WHEN doubt_hash = a.h THEN a.h ELSE '*' END",
-    );
+    push_doubt(&mut sql, until, tx.now_ms());
+    sql.push(", doubt_hash = CASE WHEN doubt_until <= acked_from THEN a.h WHEN doubt_hash = a.h THEN a.h ELSE '*' END");
     sql.push(", dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(ticket.rev);
     sql.push("), claim_token = NULL, claim_worker = NULL, claimed_at = NULL");
     where_claimed(&mut sql, ticket);
@@ -498,8 +514,8 @@ pub async fn self_report(tx: &Tx, ticket: &Ticket, doubt_ms: i64, vector_ids: &[
     let mut sql = Sql::new(tx);
     with_keys(&mut sql, ticket, vector_ids);
     sql.push("UPDATE sync_slots SET want_rev = want_rev + 1, quarantine = NULL, due_at = ").bind(tx.now_ms());
-    sql.push(", doubt_until = CASE WHEN doubt_until > ").bind(until).push(" THEN doubt_until ELSE ").bind(until);
-    sql.push(" END, doubt_hash = '*', dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(ticket.rev);
+    push_doubt(&mut sql, until, tx.now_ms());
+    sql.push(", doubt_hash = '*', dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(ticket.rev);
     sql.push("), updated_at = ").bind(tx.now_ms()).push(" FROM a WHERE ");
     is_in_table(&mut sql, "sync_slots");
     sql.run(tx).await?;
@@ -553,8 +569,8 @@ pub async fn reap(tx: &Tx, worker: &str, doubt_ms: i64) -> Result<u64, DbErr> {
     let mut sql = Sql::new(tx);
     sql.push("UPDATE sync_slots SET claim_token = NULL, claim_worker = NULL, claimed_at = NULL, due_at = ")
         .bind(tx.now_ms());
-    sql.push(", doubt_until = CASE WHEN doubt_until > ").bind(until).push(" THEN doubt_until ELSE ").bind(until);
-    sql.push(" END, doubt_hash = '*', dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(tx.seen_rev());
+    push_doubt(&mut sql, until, tx.now_ms());
+    sql.push(", doubt_hash = '*', dirty_epoch = 0, dirty_rev = COALESCE(dirty_rev, ").bind(tx.seen_rev());
     sql.push("), updated_at = ").bind(tx.now_ms()).push(" WHERE claim_worker = ").bind(worker);
     sql.run(tx).await
 }

@@ -398,8 +398,14 @@ enum Within<'a> {
     Named,
 }
 
+/// Whether a job is over everything: such an export, or what follows a new generation.
+#[must_use]
+pub fn is_over_all(job: &Model) -> bool {
+    job.scope_key == UNSYNCED || job.scope_key == REBASE
+}
+
 fn within(job: &Model) -> Within<'_> {
-    if job.scope_key == UNSYNCED {
+    if is_over_all(job) {
         Within::Target
     } else if let Some(id) = job.scope_key.strip_prefix(DOCUMENT) {
         Within::Document(id)
@@ -410,6 +416,8 @@ fn within(job: &Model) -> Within<'_> {
 
 /// The scope key of everything.
 pub const UNSYNCED: &str = "unsynced";
+/// The scope key of a check that follows a new generation: it ends when everything was sent again.
+pub const REBASE: &str = "reconcile:rebase";
 /// What the scope key of a document begins with.
 pub const DOCUMENT: &str = "document:";
 

@@ -355,7 +355,7 @@ async fn sweep_rows(tx: &Tx, id: i64, after: &str) -> Result<(Option<String>, u6
 /// Pulls times that a clock set back has left ahead to where they cannot stall work, nor hide a doubt.
 ///
 /// A write counts as claimed now, at the latest: a doubt that opens after the leap ends after it. A doubt that was
-/// settled stays so.
+/// settled stays so. It counts as acknowledged now, too, or no check would look at it before that time comes.
 ///
 /// # Errors
 /// What the database says.
@@ -369,10 +369,11 @@ pub async fn clamp(tx: &Tx, id: i64, due_ms: i64, doubt_ms: i64) -> Result<(), D
     sql.push("CASE WHEN doubt_until > ").bind(now + doubt_ms).push(" THEN ").bind(now + doubt_ms);
     sql.push(" ELSE doubt_until END WHEN doubt_until > ").bind(now).push(" THEN ").bind(now);
     sql.push(" ELSE doubt_until END, acked_from = CASE WHEN acked_from > ").bind(now).push(" THEN ").bind(now);
-    sql.push(" ELSE acked_from END, claimed_at = CASE WHEN claimed_at > ").bind(now).push(" THEN ").bind(now);
+    sql.push(" ELSE acked_from END, acked_at = CASE WHEN acked_at > ").bind(now).push(" THEN ").bind(now);
+    sql.push(" ELSE acked_at END, claimed_at = CASE WHEN claimed_at > ").bind(now).push(" THEN ").bind(now);
     sql.push(" ELSE claimed_at END WHERE target_id = ").bind(id).push(" AND (due_at > ").bind(now + due_ms);
     sql.push(" OR doubt_until > ").bind(now + doubt_ms).push(" OR acked_from > ").bind(now);
-    sql.push(" OR claimed_at > ").bind(now).push(")");
+    sql.push(" OR acked_at > ").bind(now).push(" OR claimed_at > ").bind(now).push(")");
     sql.run(tx).await?;
     Ok(())
 }

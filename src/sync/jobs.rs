@@ -44,6 +44,7 @@ impl Engine {
         state.verifying.retain(|id, _| active.iter().any(|job| job.id == *id));
         state.told.retain(|id, _| active.iter().any(|job| job.id == *id));
         state.comparing.clear();
+        let mut live: Option<Vec<(String, i64)>> = None;
         let mut moved = false;
         for job in active {
             let told = state.told.get(&job.id).copied();
@@ -59,7 +60,10 @@ impl Engine {
             }
             let others = match &job.owner {
                 Some(owner) if *owner != session.id => {
-                    self.store().live_workers().await?.iter().any(|(id, _)| id == owner)
+                    if live.is_none() {
+                        live = Some(self.store().live_workers().await?);
+                    }
+                    live.iter().flatten().any(|(id, _)| id == owner)
                 }
                 Some(_) | None => false,
             };
@@ -85,16 +89,16 @@ impl Engine {
     ) -> Result<bool> {
         let remains = self.store().remains(&job).await?;
         let verifying = jobs::state(&job) == JobState::Verifying;
-        let now = self.now();
-        let since = if verifying {
-            *state.verifying.entry(job.id.clone()).or_insert(now)
+        let mono = self.monotonic();
+        let verified_for = if verifying {
+            mono.saturating_sub(*state.verifying.entry(job.id.clone()).or_insert(mono))
         } else {
             // A second start makes a verifying job run again.
             state.verifying.remove(&job.id);
-            now
+            Duration::ZERO
         };
         let visible = if verifying && remains.open == 0 { self.visible(&job).await? } else { None };
-        let facts = progress::Facts { remains, blocked, sweeping, visible, verifying_since: since, now };
+        let facts = progress::Facts { remains, blocked, sweeping, visible, verified_for, now: self.now() };
         let told = state.told.get(&job.id).copied();
         let mono = self.monotonic();
         let quiet = told.is_some_and(|at| mono.saturating_sub(at) < PROGRESS_EVERY);

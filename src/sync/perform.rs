@@ -116,7 +116,7 @@ async fn count(tx: &Tx, claim: &Claim, acks: &[Ack], after: &HashMap<&str, &Acke
 }
 
 async fn in_scope<'a>(tx: &Tx, claim: &Claim, job: &sync_job::Model, acks: &[&'a Ack]) -> Result<Vec<&'a Ack>> {
-    if acks.is_empty() || job.scope_key == jobs::UNSYNCED {
+    if acks.is_empty() || jobs::is_over_all(job) {
         return Ok(acks.to_vec());
     }
     if let Some(document) = job.scope_key.strip_prefix(jobs::DOCUMENT) {

@@ -1,5 +1,7 @@
 //! Where a job goes next: pure decisions from what remains of it (sync.md section 6).
 
+use std::time::Duration;
+
 use crate::entity::sync_job::Model;
 use crate::service::jobs::recount;
 use crate::store::jobs;
@@ -8,7 +10,7 @@ use crate::store::jobs::News;
 use crate::store::jobs::Remains;
 
 /// How long a job waits for its records to become visible.
-pub const VISIBLE_WITHIN_MS: i64 = 600_000;
+pub const VISIBLE_WITHIN: Duration = Duration::from_secs(600);
 
 /// Whether queries of the index see what was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,8 @@ pub struct Facts {
     pub sweeping: bool,
     /// When somebody looked: only while verifying.
     pub visible: Option<Visible>,
-    /// Since when it is verifying.
-    pub verifying_since: i64,
+    /// How long it is verifying, as far as this worker knows.
+    pub verified_for: Duration,
     /// Milliseconds since 1970.
     pub now: i64,
 }
@@ -81,7 +83,7 @@ fn verify(job: &mut Model, facts: &Facts) -> JobState {
         None => return JobState::Verifying,
         Some(Visible::Yes) => "verified",
         Some(Visible::Unknown) => "unknown",
-        Some(Visible::NotYet) if facts.now - facts.verifying_since >= VISIBLE_WITHIN_MS => "timeout",
+        Some(Visible::NotYet) if facts.verified_for >= VISIBLE_WITHIN => "timeout",
         Some(Visible::NotYet) => return JobState::Verifying,
     };
     visibility.clone_into(&mut job.visibility);
@@ -112,7 +114,7 @@ mod tests {
             blocked: None,
             sweeping: false,
             visible: None,
-            verifying_since: 0,
+            verified_for: Duration::ZERO,
             now: 1_000,
         }
     }
@@ -151,7 +153,7 @@ mod tests {
         let mut late = facts(0, 0);
         late.remains.quarantined = 1;
         late.visible = Some(Visible::NotYet);
-        late.now = VISIBLE_WITHIN_MS;
+        late.verified_for = VISIBLE_WITHIN;
         advance(&mut job, &late);
         assert_eq!((job.state.as_str(), job.visibility.as_str(), job.failed), ("completed_with_errors", "timeout", 1));
     }

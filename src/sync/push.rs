@@ -37,7 +37,7 @@ const LOOK_EVERY_MS: i64 = 60_000;
 /// Slots that are claimed to see whether a paused target takes writes again.
 const TRIAL: u32 = 8;
 /// An acceptance that long ago still says that others succeed.
-const LATELY_MS: i64 = 600_000;
+const LATELY: Duration = Duration::from_secs(600);
 /// Bytes of rows that are read at one time, roughly.
 const READ_BYTES: usize = 4_000_000;
 
@@ -200,13 +200,14 @@ impl Engine {
             claimed_at: claim.at,
             generation: claim.generation,
             rules: Rules { corpus: &corpus, limits, dimension: self.dimension(look) },
-            others_succeed: state.accepted_at.is_some_and(|at| self.now() - at <= LATELY_MS),
+            others_succeed: state.accepted_at.is_some_and(|at| self.monotonic().saturating_sub(at) <= LATELY),
         };
         let (mut flight, effects) = Flight::begin(page, truths, facts, self.now(), &mut state.rng);
         self.perform(state, claim, &mut flight, effects, &corpus).await?;
         let mut sending: FuturesUnordered<Sending<'_>> = FuturesUnordered::new();
+        let mut fenced = false;
         loop {
-            while sending.len() < state.pace.concurrency() {
+            while !fenced && sending.len() < state.pace.concurrency() {
                 if self.may_not_go_on(state) {
                     let back = flight.abandon(self.now());
                     self.perform(state, claim, &mut flight, back.into_iter().collect(), &corpus).await?;
@@ -220,15 +221,20 @@ impl Engine {
             }
             let Some((request, answer)) = sending.next().await else { break };
             let Some(answer) = answer else {
-                return Err(Error::Unavailable {
-                    detail: "This worker may have been declared dead".to_owned(),
-                    retry_after: None,
-                    job_id: None,
-                });
+                // What has left is waited for all the same: if this worker is dead, only it knows of those writes.
+                fenced = true;
+                continue;
             };
             self.note_answer(state, &request, &answer);
             let effects = flight.answered(request, answer, self.now(), &mut state.rng);
             self.perform(state, claim, &mut flight, effects, &corpus).await?;
+        }
+        if fenced {
+            return Err(Error::Unavailable {
+                detail: "This worker may have been declared dead".to_owned(),
+                retry_after: None,
+                job_id: None,
+            });
         }
         Ok(())
     }
@@ -269,7 +275,7 @@ impl Engine {
             Ok(_) => {
                 state.pace.answered();
                 match request {
-                    Request::Upsert(_) | Request::Delete(_) => state.accepted_at = Some(self.now()),
+                    Request::Upsert(_) | Request::Delete(_) => state.accepted_at = Some(self.monotonic()),
                 }
             }
             Err(error) => {

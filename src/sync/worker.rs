@@ -103,11 +103,11 @@ pub(super) struct State {
     pub(super) buckets: Buckets,
     pub(super) rng: Rng,
     pub(super) round: usize,
-    pub(super) accepted_at: Option<i64>,
+    pub(super) accepted_at: Option<Duration>,
     pub(super) fault: Option<String>,
     /// What the last failure said.
     pub(super) trouble: Option<String>,
-    pub(super) verifying: HashMap<String, i64>,
+    pub(super) verifying: HashMap<String, Duration>,
     pub(super) told: HashMap<String, Duration>,
     /// Checks that this worker drives, as they were when jobs were looked at last.
     pub(super) comparing: Vec<Model>,
@@ -219,11 +219,15 @@ impl Engine {
         self.setup.time.monotonic()
     }
 
-    /// Prepares a start: clamps times, and (where this process holds the only lock) buries earlier workers.
+    /// Prepares a start: makes the corpus's id, clamps times, and (where this process holds the only lock) buries earlier workers.
     ///
     /// # Errors
     /// What the database says.
     pub async fn open(&self, alone: bool) -> Result<()> {
+        // From here on a leap is noticed.
+        self.state.lock().await.clocks = Some((self.now(), self.monotonic()));
+        // Made before the first backup: without it a restored database takes its own records for another's.
+        self.store().corpus_id(&self.setup.time.new_id()).await?;
         self.store().clamp(DUE_WITHIN_MS, self.doubt_ms()).await?;
         if alone {
             // An index in the same file dies with its process: nothing of it can land any more.

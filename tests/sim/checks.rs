@@ -9,17 +9,21 @@ use corpusd::sync::preflight;
 use corpusd::sync::preflight::Rules;
 
 use crate::ports::LIMITS;
+use crate::tables::Job;
 use crate::tables::Key;
 use crate::tables::Tables;
 use crate::tables::jobs;
 use crate::tables::needs_settle;
 use crate::world::World;
 
+/// Since which corpus revision the index should hold what.
+type State = (i64, Option<String>);
+
 /// What was true before, to hold against what is true now.
 #[derive(Default)]
 pub struct Checks {
     /// What each key should have held, by corpus revision.
-    history: BTreeMap<Key, Vec<(i64, Option<String>)>>,
+    history: BTreeMap<Key, Vec<State>>,
     /// What it should hold now.
     wanted: BTreeMap<Key, String>,
     revisions: BTreeMap<Key, i64>,
@@ -30,6 +34,10 @@ pub struct Checks {
     ended: BTreeSet<String>,
     /// Jobs that completed.
     pub completed: u64,
+}
+
+const fn counters(job: &Job) -> [i64; 6] {
+    [job.total, job.done, job.failed, job.upserted, job.deleted, job.event_seq]
 }
 
 /// A record's content in few words: those of its rows that the driver changes.
@@ -55,6 +63,17 @@ pub fn wanted(tables: &Tables) -> BTreeMap<Key, String> {
 }
 
 impl Checks {
+    /// What is true of these rows, and nothing that was true before.
+    pub fn of(tables: &Tables, completed: u64) -> Self {
+        let mut checks = Self { epoch: tables.epoch, completed, ..Self::default() };
+        checks.revisions = tables.slots.iter().map(|(key, slot)| (key.clone(), slot.want_rev)).collect();
+        checks.counters = tables.jobs.values().map(|job| (job.id.clone(), counters(job))).collect();
+        let ended = tables.jobs.values().filter(|job| !jobs::is_active(job));
+        checks.ended = ended.map(|job| job.id.clone()).collect();
+        checks.note(tables);
+        checks
+    }
+
     /// Whether that record was ever ours.
     pub fn knows(&self, key: &Key) -> bool {
         self.history.contains_key(key)
@@ -82,26 +101,24 @@ impl Checks {
     pub fn promise(&mut self, job: &str, rev: i64) {
         self.promised.insert(job.to_owned(), rev);
     }
+}
 
-    /// Whether that record was, since then, one that no index takes: a vector of zeros.
-    fn was_refused(&self, key: &Key, rev: i64) -> bool {
-        let states = self.history.get(key).map(Vec::as_slice).unwrap_or_default();
-        states.iter().any(|(at, state)| *at > rev && state.as_ref().is_some_and(|state| state.starts_with("0|")))
-    }
+/// Whether a record was, since then, one that no index takes: a vector of zeros.
+fn was_refused(states: &[State], rev: i64) -> bool {
+    states.iter().any(|(at, state)| *at > rev && state.as_ref().is_some_and(|state| state.starts_with("0|")))
+}
 
-    /// Whether the index may hold what it holds: a state that was right at `rev` or later.
-    fn shows(&self, key: &Key, held: Option<&String>, rev: i64) -> bool {
-        let Some(states) = self.history.get(key) else { return held.is_none() };
-        for (at, state) in states.iter().rev() {
-            if state.as_ref() == held {
-                return true;
-            }
-            if *at <= rev {
-                return false;
-            }
+/// Whether the index may hold what it holds: a state that was right at `rev` or later.
+fn shows(states: &[State], held: Option<&String>, rev: i64) -> bool {
+    for (at, state) in states.iter().rev() {
+        if state.as_ref() == held {
+            return true;
         }
-        false
+        if *at <= rev {
+            return false;
+        }
     }
+    false
 }
 
 impl World {
@@ -111,6 +128,7 @@ impl World {
             return;
         }
         self.changed = false;
+        self.note_rebase();
         let mut checks = std::mem::take(&mut self.checks);
         let found = self.violation(&mut checks);
         self.checks = checks;
@@ -122,6 +140,7 @@ impl World {
     fn violation(&self, checks: &mut Checks) -> Option<String> {
         let tables = &self.tables;
         let sweeping = tables.target.sweep_after.is_some();
+        let mut present = 0;
         for (key, slot) in &tables.slots {
             if slot.acked_rev > slot.want_rev {
                 return Some(format!("I1: {slot:?}"));
@@ -140,25 +159,30 @@ impl World {
             if claim != [claim[0]; 3] {
                 return Some(format!("I3: {slot:?}"));
             }
-            let before = checks.revisions.entry(key.clone()).or_default();
-            if slot.want_rev < *before {
-                return Some(format!("I6: the revision of {key:?} fell from {before}"));
+            match checks.revisions.get_mut(key) {
+                Some(before) if slot.want_rev < *before => {
+                    return Some(format!("I6: the revision of {key:?} fell from {before}"));
+                }
+                Some(before) => *before = slot.want_rev,
+                None => drop(checks.revisions.insert(key.clone(), slot.want_rev)),
             }
-            *before = slot.want_rev;
+            if slot.want == "present" {
+                present += 1;
+                if !checks.wanted.contains_key(key) {
+                    return Some(format!("I7: {key:?} has a slot and is not wanted"));
+                }
+            }
         }
-        checks.revisions.retain(|key, _| tables.slots.contains_key(key));
+        if checks.revisions.len() != tables.slots.len() {
+            checks.revisions.retain(|key, _| tables.slots.contains_key(key));
+        }
         if tables.epoch < checks.epoch {
             return Some("I6: the epoch fell".to_owned());
         }
         checks.epoch = tables.epoch;
-        let wanted = &checks.wanted;
-        let slotless = |key: &&Key| tables.slots.get(*key).is_none_or(|slot| slot.want != "present");
-        if let Some(key) = wanted.keys().find(slotless) {
-            return Some(format!("I7: {key:?} is wanted and has no slot"));
-        }
-        let strange = tables.slots.iter().find(|(key, slot)| slot.want == "present" && !wanted.contains_key(*key));
-        if let Some((key, _)) = strange {
-            return Some(format!("I7: {key:?} has a slot and is not wanted"));
+        if present != checks.wanted.len() {
+            let slotless = |key: &&Key| tables.slots.get(*key).is_none_or(|slot| slot.want != "present");
+            return Some(format!("I7: {:?} is wanted and has no slot", checks.wanted.keys().find(slotless)));
         }
         self.broken_promise(checks)
     }
@@ -166,7 +190,7 @@ impl World {
     fn broken_promise(&self, checks: &mut Checks) -> Option<String> {
         let tables = &self.tables;
         for job in tables.jobs.values() {
-            let now = [job.total, job.done, job.failed, job.upserted, job.deleted, job.event_seq];
+            let now = counters(job);
             let before = checks.counters.get(&job.id).copied().unwrap_or_default();
             if now.iter().zip(before).any(|(now, before)| *now < before) {
                 return Some(format!("I6: counters of {} fell from {before:?} to {now:?}", job.id));
@@ -190,8 +214,8 @@ impl World {
                     let document = slot.and_then(|slot| slot.document_id.as_deref());
                     jobs::covers(job, &tables.named, key, document)
                 };
-                for key in checks.history.keys().filter(scope) {
-                    if let Some(text) = self.lags(checks, key, rev) {
+                for (key, states) in checks.history.iter().filter(|(key, _)| scope(key)) {
+                    if let Some(text) = self.lags(key, states, rev) {
                         return Some(format!("P3: {} is {}, but {text}", job.id, job.state));
                     }
                 }
@@ -201,26 +225,29 @@ impl World {
             return None;
         }
         let through = tables.synced_through();
-        for key in checks.history.keys() {
-            if let Some(text) = self.lags(checks, key, through) {
+        for (key, states) in &checks.history {
+            if let Some(text) = self.lags(key, states, through) {
                 return Some(format!("syncedThrough says {through}, but {text}"));
             }
         }
         None
     }
 
-    fn lags(&self, checks: &Checks, key: &Key, rev: i64) -> Option<String> {
-        let excused = self.tainted.contains_key(key)
-            || self.damaged.contains(key)
-            || self.tables.slots.get(key).is_some_and(|slot| slot.quarantine.is_some());
+    fn lags(&self, key: &Key, states: &[State], rev: i64) -> Option<String> {
         let held = self.remote.contents.get(key);
-        // What is about to be quarantined is deleted first: nothing wrong may answer.
-        let excused =
-            excused || (held.is_none() && (self.remote.refused.contains(key) || checks.was_refused(key, rev)));
-        if excused || checks.shows(key, held, rev) {
+        if shows(states, held, rev) {
             return None;
         }
-        Some(format!("the index has {held:?} for {key:?}, older than revision {rev}: {:?}", checks.history.get(key)))
+        let excused = self.is_restored()
+            || self.tainted.contains_key(key)
+            || self.damaged.contains(key)
+            || self.tables.slots.get(key).is_some_and(|slot| slot.quarantine.is_some());
+        // What is about to be quarantined is deleted first: nothing wrong may answer.
+        let gone = held.is_none() && (self.remote.refused.contains(key) || was_refused(states, rev));
+        if excused || gone {
+            return None;
+        }
+        Some(format!("the index has {held:?} for {key:?}, older than revision {rev}: {states:?}"))
     }
 
     /// Whether there is nothing more to do.
@@ -247,7 +274,11 @@ impl World {
             }
         }
         let foreign = |key: &&Key| key.1.starts_with("foreign");
-        for key in self.remote.records.keys().filter(|key| !foreign(key)) {
+        // No check mends what is quarantined: a later write of it was late.
+        let condemned = |key: &Key| {
+            self.damaged.contains(key) && tables.slots.get(key).is_some_and(|slot| slot.quarantine.is_some())
+        };
+        for key in self.remote.records.keys().filter(|key| !foreign(key) && !condemned(key)) {
             if !expected.contains_key(key) {
                 return Some(format!("the index holds {key:?}, which is not wanted: {:?}", tables.slots.get(key)));
             }

@@ -242,7 +242,8 @@ impl Pair {
         let blocked = if self.rng.bool() { Some("why".to_owned()) } else { None };
         let decide = move |job: &mut sync_job::Model, remains: Remains, sweeping: bool| {
             let blocked = blocked.clone();
-            let facts = progress::Facts { remains, blocked, sweeping, visible, verifying_since: 0, now: at.now };
+            let facts =
+                progress::Facts { remains, blocked, sweeping, visible, verified_for: Duration::ZERO, now: at.now };
             progress::advance(job, &facts)
         };
         let news = self.tables.move_job(id, &owner, &decide, at);
@@ -417,6 +418,9 @@ impl Pair {
 
     async fn step(&mut self) -> u32 {
         self.clock.advance(Duration::from_millis(self.rng.u64(0..20_000)));
+        if self.rng.u32(0..16) == 0 {
+            self.clock.set_back(Duration::from_millis(self.rng.u64(0..600_000)));
+        }
         let roll = self.rng.u32(0..100);
         match roll {
             0..25 => self.random_edit().await,

@@ -229,7 +229,8 @@ impl Sim {
         let documents: Vec<String> = world.tables.documents.keys().cloned().collect();
         let embeddings: Vec<String> = world.tables.embeddings.keys().cloned().collect();
         let vectors: Vec<String> = world.tables.embeddings.values().map(|e| e.vector_id.clone()).collect();
-        let active: Vec<String> = world.tables.active_jobs().into_iter().map(|job| job.id).collect();
+        let active = world.tables.active_jobs().into_iter().map(|job| job.id);
+        let active: Vec<String> = active.filter(|job| !world.is_rebase(job)).collect();
         let rng = &mut world.rng;
         let (document, embedding) = (pick(rng, &documents), pick(rng, &embeddings));
         let (vector, job) = (pick(rng, &vectors), pick(rng, &active));

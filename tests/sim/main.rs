@@ -7,6 +7,7 @@
 
 mod broken;
 mod checks;
+mod clocks;
 #[path = "../it/support/database.rs"]
 mod database;
 mod differential;
@@ -15,6 +16,7 @@ mod ports;
 mod random;
 mod reconcile;
 mod remote;
+mod restore;
 mod scenarios;
 mod seeds;
 mod tables;

@@ -376,7 +376,8 @@ impl VectorIndex for Port {
         let (namespace, ids) = (namespace.to_owned(), ids.to_vec());
         Box::pin(async move {
             self.question("fetch", move |world| {
-                let get = |id: &String| world.remote.records.get(&(namespace.clone(), id.clone())).cloned();
+                let shown = world.shown();
+                let get = |id: &String| shown.get(&(namespace.clone(), id.clone())).cloned();
                 Ok(ids.iter().filter_map(get).collect())
             })
             .await
@@ -392,7 +393,8 @@ impl VectorIndex for Port {
         let (namespace, after) = (namespace.to_owned(), after.map(str::to_owned));
         Box::pin(async move {
             self.question("list", move |world| {
-                let of = world.remote.records.keys().filter(|key| key.0 == namespace).map(|key| &key.1);
+                let shown = world.shown();
+                let of = shown.keys().filter(|key| key.0 == namespace).map(|key| &key.1);
                 let ids = of.filter(|id| after.as_ref().is_none_or(|after| *id > after)).take(limit).cloned().collect();
                 Ok(IdPage::behind_last(ids, limit))
             })
@@ -403,6 +405,7 @@ impl VectorIndex for Port {
     fn stats(&self) -> BoxFuture<'_, IndexResult<IndexStats>> {
         Box::pin(async move {
             self.question("stats", |world| {
+                world.remote.now = world.now;
                 if world.remote.is_down() {
                     return Err(IndexError::new(IndexErrorKind::NotApplied, "no connection"));
                 }

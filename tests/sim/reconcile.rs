@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use corpusd::config::ReconcileConfig;
-use corpusd::config::SyncConfig;
 use corpusd::error::Result;
 use corpusd::index::VectorRecord;
 use corpusd::store::reconcile;
@@ -22,6 +20,7 @@ use corpusd::sync::checks::Stepped;
 use crate::ports::Port;
 use crate::random::prepare;
 use crate::random::times;
+use crate::remote::Fate;
 use crate::tables::Key;
 use crate::world::Mode;
 use crate::world::Sim;
@@ -158,17 +157,6 @@ fn owned(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
-/// Times short enough for checks, which here come only when they are asked for.
-fn checked_times() -> SyncConfig {
-    let reconcile = ReconcileConfig {
-        rows: Duration::from_secs(120),
-        count: Duration::ZERO,
-        full: Duration::ZERO,
-        settled: Duration::from_secs(60),
-    };
-    SyncConfig { reconcile, ..times() }
-}
-
 impl Sim {
     /// Somebody damages the index past everybody: what is known of these records is wrong until a check finds it.
     fn damage(&self) {
@@ -216,7 +204,7 @@ impl Sim {
 
     /// Time passes until what was written counts as written long ago; the last of it may have been asserted again
     /// one doubt after the peace.
-    fn settle_down(&self) {
+    pub fn settle_down(&self) {
         let end = self.world().now + 90_000;
         while self.world().now < end {
             let next = self.world().ready().first().copied();
@@ -248,7 +236,7 @@ impl Sim {
     }
 
     /// A check that mends, to its end; gives what it found.
-    fn repair(&self) -> reconcile::Report {
+    pub fn repair(&self) -> reconcile::Report {
         let id = self.job(0, "check", |tables, job, at| Some(tables.begin_check(job, "reconcile:repair", at)));
         let id = id.expect("a job");
         self.make_peace();
@@ -256,11 +244,17 @@ impl Sim {
     }
 }
 
-/// A seed whose index is damaged once all is at rest.
-fn run_damaged(seed: u64, listening: bool) -> (crate::random::Outcome, i64) {
-    let (sim, steps) = prepare(seed, checked_times());
-    sim.world().checking = true;
-    sim.world().listening = listening;
+/// A seed whose index is damaged once all is at rest, or at least read late.
+fn run_damaged(seed: u64, damaged: bool, listening: bool) -> (crate::random::Outcome, i64) {
+    let (sim, steps) = prepare(seed, times());
+    {
+        let mut world = sim.world();
+        world.checking = true;
+        world.steady = true;
+        world.listening = listening;
+        // What is compared was written more than a minute ago: that an index shows.
+        world.remote.reads_behind = if damaged { [0, 50_000][usize::from(seed % 4 > 1)] } else { 50_000 };
+    }
     let processes = sim.world().processes.len();
     for process in 0..processes {
         sim.start(process);
@@ -277,7 +271,11 @@ fn run_damaged(seed: u64, listening: bool) -> (crate::random::Outcome, i64) {
     let mut repaired = 0;
     if sim.world().failure.is_none() {
         sim.settle_down();
-        sim.damage();
+        if damaged {
+            sim.damage();
+            // Until the damage shows, too.
+            sim.settle_down();
+        }
         // Every other seed, the first check meets everything that can go wrong; what it passed over is the second's.
         if seed % 2 == 1 {
             repaired += sim.troubled_repair();
@@ -292,19 +290,31 @@ fn run_damaged(seed: u64, listening: bool) -> (crate::random::Outcome, i64) {
 fn a_check_mends_whatever_somebody_did_to_the_index() {
     let mut repaired = 0;
     for seed in 0..200 {
-        let (outcome, count) = run_damaged(seed, false);
-        if let Some(failure) = outcome.failure {
-            let told = run_damaged(seed, true).0.told;
-            panic!("{}\nseed {seed}: {failure}", told[told.len().saturating_sub(900)..].join("\n"));
-        }
-        repaired += count;
+        repaired += checked(seed, true);
     }
     assert!(repaired > 200, "{repaired} repairs in 200 seeds");
 }
 
+/// What was mended in a seed that ends well.
+fn checked(seed: u64, damaged: bool) -> i64 {
+    let (outcome, repaired) = run_damaged(seed, damaged, false);
+    if let Some(failure) = outcome.failure {
+        let told = run_damaged(seed, damaged, true).0.told;
+        panic!("{}\nseed {seed}: {failure}", told[told.len().saturating_sub(900)..].join("\n"));
+    }
+    repaired
+}
+
+#[test]
+fn an_index_that_is_read_late_is_never_mended_where_it_is_right() {
+    for seed in 0..100 {
+        assert_eq!(checked(seed, false), 0, "seed {seed}");
+    }
+}
+
 /// Servers with checks, a document with two records, all at rest and long settled.
 fn scene(servers: usize) -> Sim {
-    let sim = Sim::new(7, checked_times(), servers);
+    let sim = Sim::new(7, times(), servers);
     {
         let mut world = sim.world();
         world.checking = true;
@@ -370,10 +380,104 @@ fn f34_after_a_restored_backup_nothing_is_written_until_a_rebase_and_then_all_is
     assert_eq!(sim.world().remote.calls.len(), sent, "nothing was written");
     let reason = sim.world().tables.target.reason.clone().unwrap_or_default();
     assert!(reason.contains("corpusd sync rebase"), "{reason}");
-    let job = sim.job(0, "rebase", |tables, job, at| Some(tables.rebase(job, at))).expect("a job");
+    let job = sim.rebase();
     sim.make_peace();
     let report = reconcile::report(&sim.world().tables.jobs[&job]).expect("a report");
     assert_eq!(report.orphaned, 2);
     assert_eq!((sim.number("ed00"), sim.number("ed01"), sim.number("ed10")), (Some(1.0), Some(6.0), None));
+    is_right(&sim);
+}
+
+#[test]
+fn f34_a_backup_from_before_the_first_write_knows_the_records_that_came_after_it() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.until(0, "claim");
+    let backup = sim.world().tables.clone();
+    sim.edit(0, "create", |tables, at| tables.create("d1", 2, 1, at));
+    sim.wait(Duration::from_secs(60));
+    assert_eq!(sim.number("ed10"), Some(1.0));
+    sim.kill(0);
+    sim.restore(backup);
+    sim.start(0);
+    sim.rebase();
+    sim.make_peace();
+    assert_eq!((sim.number("ed00"), sim.number("ed10")), (Some(1.0), None));
+    is_right(&sim);
+}
+
+#[test]
+fn f34_a_rebase_ends_when_all_that_it_sends_again_has_settled() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.wait(Duration::from_secs(30));
+    sim.world().remote.planned.push_back(Fate::LateReset(15_000));
+    sim.revector("ed00", 3.0);
+    sim.until(0, "doubt");
+    sim.go();
+    sim.kill(0);
+    let backup = sim.world().tables.clone();
+    sim.restore(backup);
+    sim.revector("ed00", 4.0);
+    sim.start(0);
+    let job = sim.rebase();
+    sim.wait(Duration::from_secs(8));
+    // All is compared, and the doubt of the one record goes on.
+    let (state, open) = {
+        let world = sim.world();
+        let job = world.tables.jobs[&job].clone();
+        (job.state.clone(), job.total - job.done)
+    };
+    assert_eq!((state.as_str(), open), ("settling", 1));
+    sim.wait(Duration::from_secs(20));
+    assert_eq!(sim.world().tables.jobs[&job].state, "completed");
+    sim.make_peace();
+    assert_eq!(sim.number("ed00"), Some(4.0));
+    is_right(&sim);
+}
+
+#[test]
+fn f34_a_rebase_that_is_asked_for_again_while_it_is_cancelled_goes_on() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.wait(Duration::from_secs(30));
+    let job = sim.rebase();
+    sim.until(0, "request");
+    sim.edit(0, "cancel", |tables, at| tables.cancel(&job, at));
+    assert_eq!(sim.world().tables.jobs[&job].cancel_requested, 1, "a request is under way");
+    assert_eq!(sim.rebase(), job);
+    sim.make_peace();
+    assert_eq!(sim.world().tables.jobs[&job].state, "completed");
+    is_right(&sim);
+}
+
+#[test]
+fn f35_a_check_looks_at_what_was_acknowledged_before_the_clock_leapt_back() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.wait(Duration::from_secs(30));
+    let wrong = sim.world().remote.records[&("m".to_owned(), "ed00".to_owned())].clone();
+    let wrong = VectorRecord { values: vec![77.0, 7.0], ..wrong };
+    sim.world().plant(&("m".to_owned(), "ed00".to_owned()), wrong);
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.wait(Duration::from_secs(90));
+    assert_eq!(sim.repair().stale, 1);
+    assert_eq!(sim.number("ed00"), Some(1.0));
+    is_right(&sim);
+}
+
+#[test]
+fn f35_a_check_that_waits_for_an_index_out_of_reach_goes_on_after_a_leap_back() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.wait(Duration::from_secs(90));
+    let job = sim.job(0, "check", |tables, job, at| Some(tables.begin_check(job, "reconcile:repair", at)));
+    let job = job.expect("a job");
+    let down = sim.world().now + 3_000;
+    sim.world().remote.down_until = down;
+    sim.wait(Duration::from_secs(2));
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.wait(Duration::from_secs(300));
+    assert_eq!(sim.world().tables.jobs[&job].state, "completed");
     is_right(&sim);
 }

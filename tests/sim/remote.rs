@@ -1,5 +1,6 @@
 //! The index: what it holds, what is on its way to it, and how it fails.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
@@ -74,6 +75,7 @@ pub struct Request {
     namespace: String,
     call: Call,
     outcome: Outcome,
+    sent_at: i64,
     arrived: bool,
 }
 
@@ -84,6 +86,7 @@ struct Landing {
     session: String,
     namespace: String,
     call: Call,
+    sent_at: i64,
 }
 
 #[derive(Default)]
@@ -93,6 +96,7 @@ pub struct Remote {
     pub contents: BTreeMap<Key, String>,
     requests: BTreeMap<u64, Request>,
     landings: Vec<Landing>,
+    /// What was sent, where somebody listens.
     pub calls: Vec<(String, Call)>,
     /// The next requests end so.
     pub planned: VecDeque<Fate>,
@@ -106,10 +110,14 @@ pub struct Remote {
     pub refuse_until: i64,
     /// Records that were refused at some time.
     pub refused: BTreeSet<Key>,
-    now: i64,
+    pub now: i64,
     lsn: i64,
     /// Queries are so many writes behind; none: it does not say.
     pub behind: Option<i64>,
+    /// Listings and fetches show a state of so many milliseconds ago, or a newer one.
+    pub reads_behind: i64,
+    /// What records were before they were written: when, which, and what.
+    past: Vec<(i64, Key, Option<VectorRecord>)>,
 }
 
 /// A vector that begins so is refused.
@@ -122,6 +130,41 @@ impl Remote {
 
     pub fn visible(&self) -> Option<i64> {
         self.behind.map(|behind| self.lsn - behind)
+    }
+
+    /// The records as somebody sees them who reads `behind` milliseconds late.
+    pub fn shown(&self, behind: i64) -> Cow<'_, BTreeMap<Key, VectorRecord>> {
+        let late = |at: i64| at > self.now - behind;
+        if behind == 0 || !self.past.last().is_some_and(|(at, ..)| late(*at)) {
+            return Cow::Borrowed(&self.records);
+        }
+        let mut records = self.records.clone();
+        for (_, key, before) in self.past.iter().rev().take_while(|(at, ..)| late(*at)) {
+            match before {
+                Some(record) => records.insert(key.clone(), record.clone()),
+                None => records.remove(key),
+            };
+        }
+        Cow::Owned(records)
+    }
+
+    fn put(&mut self, key: Key, record: Option<VectorRecord>) {
+        match &record {
+            Some(record) => self.contents.insert(key.clone(), content(record)),
+            None => self.contents.remove(&key),
+        };
+        if self.reads_behind == 0 {
+            match record {
+                Some(record) => self.records.insert(key, record),
+                None => self.records.remove(&key),
+            };
+            return;
+        }
+        let before = match record {
+            Some(record) => self.records.insert(key.clone(), record),
+            None => self.records.remove(&key),
+        };
+        self.past.push((self.now, key, before));
     }
 
     pub fn next_landing(&self) -> Option<i64> {
@@ -189,9 +232,12 @@ impl World {
             let text = format!("I4: {session} and {} write {namespace} {ids:?} at one time", other.session);
             self.fail(|| text);
         }
-        self.remote.calls.push((namespace.to_owned(), call.clone()));
-        let namespace = namespace.to_owned();
-        self.remote.requests.insert(number, Request { process, session, namespace, call, outcome, arrived: false });
+        if self.listening {
+            self.remote.calls.push((namespace.to_owned(), call.clone()));
+        }
+        let (namespace, sent_at) = (namespace.to_owned(), self.now);
+        let request = Request { process, session, namespace, call, outcome, sent_at, arrived: false };
+        self.remote.requests.insert(number, request);
         number
     }
 
@@ -247,17 +293,10 @@ impl World {
     /// A request arrives. Gives how it is answered; nothing when it never is.
     pub fn arrive(&mut self, number: u64) -> Option<Run> {
         self.remote.now = self.now;
-        let (process, session, namespace, call, outcome) = {
-            let request = self.remote.requests.get_mut(&number)?;
-            request.arrived = true;
-            (
-                request.process,
-                request.session.clone(),
-                request.namespace.clone(),
-                request.call.clone(),
-                request.outcome.clone(),
-            )
-        };
+        let request = self.remote.requests.get_mut(&number)?;
+        request.arrived = true;
+        let (process, sent_at, outcome) = (request.process, request.sent_at, request.outcome.clone());
+        let (session, namespace, call) = (request.session.clone(), request.namespace.clone(), request.call.clone());
         let fate = self.fate(&call);
         self.tell("arrive", process as i64, || format!("{namespace} {} {fate:?}", show(&call)));
         if matches!(fate, Fate::Rejected | Fate::TooLarge) {
@@ -266,7 +305,7 @@ impl World {
         let land = |world: &mut Self, after: i64| {
             let (session, namespace, call) = (session.clone(), namespace.clone(), call.clone());
             let at = world.now + after;
-            world.remote.landings.push(Landing { at, process, session, namespace, call });
+            world.remote.landings.push(Landing { at, process, session, namespace, call, sent_at });
         };
         let answer = match &fate {
             Fate::Apply => {
@@ -309,7 +348,7 @@ impl World {
         if request.arrived {
             return;
         }
-        let Request { process, session, namespace, call, .. } = request;
+        let Request { process, session, namespace, call, sent_at, .. } = request;
         let live = self.tables.workers.get(&session).is_some_and(|worker| worker.live);
         let fate = self.rng.u32(0..3);
         if !live && !self.is_up(process) && !self.processes[process].running_now {
@@ -321,15 +360,20 @@ impl World {
             self.apply(process, &session, &namespace, &call);
         } else if fate == 2 && live {
             let at = self.now + self.rng.i64(1..self.doubt_ms() - 2_000);
-            self.remote.landings.push(Landing { at, process, session, namespace, call });
+            self.remote.landings.push(Landing { at, process, session, namespace, call, sent_at });
         }
     }
 
     /// Applies one write that is late and due; false when there is none.
     pub fn land_due(&mut self) -> bool {
+        self.remote.now = self.now;
         let Some(next) = self.remote.landings.iter().position(|landing| landing.at <= self.now) else { return false };
-        let Landing { process, session, namespace, call, .. } = self.remote.landings.remove(next);
+        let Landing { process, session, namespace, call, sent_at, .. } = self.remote.landings.remove(next);
         self.tell("land", process as i64, || format!("{namespace} {}", show(&call)));
+        if self.outlives_doubt(sent_at) {
+            let keys = call.ids().into_iter().map(|id| (namespace.clone(), id.to_owned()));
+            self.damaged.extend(keys);
+        }
         self.apply(process, &session, &namespace, &call);
         self.inspect();
         true
@@ -349,19 +393,17 @@ impl World {
         match call {
             Call::Upsert(records) => {
                 for record in records {
-                    let key = (namespace.to_owned(), record.id.clone());
-                    self.remote.contents.insert(key.clone(), content(record));
-                    self.remote.records.insert(key, record.clone());
+                    self.remote.put((namespace.to_owned(), record.id.clone()), Some(record.clone()));
                 }
             }
             Call::Delete(ids) => {
                 for id in ids {
                     let key = (namespace.to_owned(), id.clone());
-                    if !(self.checks.knows(&key) || self.damaged.contains(&key)) {
+                    let orphan = self.is_restored() && !id.starts_with("foreign");
+                    if !(orphan || self.checks.knows(&key) || self.damaged.contains(&key)) {
                         self.fail(|| format!("I9: {key:?} is deleted, and was never ours"));
                     }
-                    self.remote.contents.remove(&key);
-                    self.remote.records.remove(&key);
+                    self.remote.put(key, None);
                 }
             }
         }
@@ -370,15 +412,21 @@ impl World {
         }
         for id in call.ids() {
             let key = (namespace.to_owned(), id.to_owned());
-            let in_doubt =
-                self.tables.slots.get(&key).is_some_and(|slot| needs_settle(slot) || slot.doubt_until > self.now);
-            if !in_doubt {
+            if !self.is_in_doubt(&key) && !self.damaged.contains(&key) {
                 self.tell("tainted", process as i64, || format!("{key:?}"));
                 self.tainted.insert(key, process);
                 self.processes[process].guilty = true;
                 self.processes[process].cut = 0;
             }
         }
+    }
+
+    /// Whether that record will be asserted again, whatever lands now.
+    fn is_in_doubt(&self, key: &Key) -> bool {
+        let Some(slot) = self.tables.slots.get(key) else { return false };
+        // A claim from behind the doubt settles it, and what it sends may be there already.
+        let settling = slot.claimed_at.is_some_and(|at| at >= slot.doubt_until);
+        slot.doubt_until > self.latest_wall() || (needs_settle(slot) && !settling)
     }
 
     /// A process has told the database about these records.

@@ -23,7 +23,7 @@ fn scene(servers: usize) -> Sim {
 
 impl Sim {
     /// Everything that can go on does, and nothing waits for the time.
-    fn go(&self) {
+    pub fn go(&self) {
         loop {
             let next = self.world().ready().first().copied();
             let Some(id) = next else { return };
@@ -238,6 +238,46 @@ fn f13_a_process_that_slept_between_its_fence_and_its_write_tells_what_it_did() 
 }
 
 #[test]
+fn f13_a_write_that_left_is_told_of_although_the_fence_holds_back_the_next_one() {
+    let sim = scene(2);
+    sim.edit(0, "create", |tables, at| tables.create("d1", 2, 1, at));
+    let ids = ["ed00", "ed01", "ed10", "ed11"];
+    sim.start(0);
+    let read = sim.until(0, "read");
+    // So late that each of its two requests asks the database whether it is alive.
+    let now = sim.world().now;
+    sim.world().processes[0].suspended = Some(now + 6_000);
+    sim.advance(now + 6_000);
+    let beats = || -> Vec<u64> {
+        let world = sim.world();
+        world.ops.iter().filter(|op| op.process == 0 && op.label == "beat").map(|op| op.id).collect()
+    };
+    let before = beats();
+    sim.grant(read, Mode::Go);
+    let asked: Vec<u64> = beats().into_iter().filter(|id| !before.contains(id)).collect();
+    assert_eq!(asked.len(), 2, "{}", sim.story());
+    sim.grant(asked[0], Mode::Go);
+    let request = sim.world().ops.iter().find(|op| op.label == "request").map(|op| op.id).expect("a request");
+    let until = sim.world().now + 60_000;
+    sim.world().processes[0].suspended = Some(until);
+    sim.start(1);
+    sim.wait(Duration::from_secs(20));
+    for id in ids {
+        sim.revector(id, 5.0);
+    }
+    sim.wait(Duration::from_secs(39));
+    assert_eq!(ids.map(|id| sim.number(id)), [Some(5.0); 4]);
+    // It wakes: one write is on its way, and the other is held back.
+    sim.world().processes[0].suspended = None;
+    sim.grant(request, Mode::Go);
+    assert!(ids.iter().any(|id| sim.number(id) == Some(1.0)), "the late write");
+    sim.grant(asked[1], Mode::Go);
+    sim.wait(Duration::from_secs(1));
+    assert_eq!(ids.map(|id| sim.number(id)), [Some(5.0); 4], "asserted again");
+    sim.is_right();
+}
+
+#[test]
 fn f16_a_worker_cut_from_the_database_stops_sending_and_others_take_over() {
     let sim = scene(2);
     sim.start(0);
@@ -306,6 +346,23 @@ fn f31_an_index_that_was_made_anew_gets_everything_again() {
 }
 
 #[test]
+fn f31_what_the_old_index_acknowledged_behind_the_sweep_says_nothing_of_the_new_one() {
+    let sim = scene(1);
+    sim.start(0);
+    let acknowledge = sim.until(0, "acknowledge");
+    sim.world().remote.wipe();
+    sim.edit(0, "configure", |tables, at| {
+        tables.configure_another();
+        while tables.sweep_page(at).is_some() {}
+    });
+    sim.grant(acknowledge, Mode::Go);
+    let slot = sim.slot("ed00");
+    assert_eq!((slot.dirty_epoch, slot.dirty_rev), (Some(0), Some(0)));
+    sim.well();
+    sim.is_right();
+}
+
+#[test]
 fn f35_a_clock_that_leaps_back_stalls_nothing_for_longer_than_a_quarter_of_an_hour() {
     let sim = scene(1);
     sim.plan([Fate::NotApplied]);
@@ -340,6 +397,57 @@ fn f35_what_was_acknowledged_before_a_leap_back_hides_no_doubt_after_it() {
     assert_eq!(sim.number("ed00"), Some(3.0), "the late write");
     sim.wait(DOUBT);
     assert_eq!(sim.number("ed00"), Some(4.0), "asserted again");
+    sim.is_right();
+}
+
+#[test]
+fn f35_a_leap_back_while_a_server_starts_is_noticed_at_its_first_turn() {
+    let sim = scene(1);
+    sim.plan([Fate::NotApplied]);
+    sim.start(0);
+    sim.until(0, "release");
+    sim.go();
+    sim.kill(0);
+    sim.start(0);
+    sim.until(0, "register");
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.wait(Duration::from_secs(16 * 60));
+    assert_eq!(sim.number("ed00"), Some(1.0));
+    sim.is_right();
+}
+
+#[test]
+fn f35_a_doubt_that_opens_in_the_turn_of_a_leap_back_is_not_taken_for_settled() {
+    let sim = scene(1);
+    sim.start(0);
+    sim.wait(Duration::from_secs(5));
+    sim.plan([Fate::LateReset(15_000)]);
+    sim.revector("ed00", 3.0);
+    sim.until(0, "doubt");
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.go();
+    sim.revector("ed00", 4.0);
+    sim.wait(Duration::from_secs(5));
+    assert_eq!(sim.number("ed00"), Some(4.0));
+    sim.wait(Duration::from_secs(11));
+    assert_eq!(sim.number("ed00"), Some(3.0), "the late write");
+    sim.wait(DOUBT);
+    assert_eq!(sim.number("ed00"), Some(4.0), "asserted again");
+    sim.is_right();
+}
+
+#[test]
+fn f35_a_job_waits_no_longer_for_its_records_to_show_when_the_clock_leaps_back() {
+    let sim = scene(1);
+    sim.world().remote.behind = Some(3);
+    sim.start(0);
+    let job = sim.job(0, "export all", |tables, job, at| Some(tables.start_unsynced(job, at))).expect("a job");
+    sim.wait(Duration::from_secs(30));
+    assert_eq!(sim.world().tables.jobs[&job].state, "verifying");
+    sim.world().processes[0].wall -= 3_600_000;
+    sim.wait(Duration::from_secs(11 * 60));
+    let ended = sim.world().tables.jobs[&job].clone();
+    assert_eq!((ended.state.as_str(), ended.visibility.as_str()), ("completed", "timeout"));
     sim.is_right();
 }
 

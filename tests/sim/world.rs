@@ -5,6 +5,7 @@
 //! is next, says how it ends, and the process that waited goes on to its next port. So a process can be
 //! stopped at every port, for as long as the driver likes, and never see it again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -13,8 +14,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Wake;
 use std::task::Waker;
 
 use corpusd::config::SyncConfig;
@@ -28,8 +32,10 @@ use fastrand::Rng;
 
 use crate::checks::Checks;
 use crate::checks::content;
+use crate::clocks::Clocks;
 use crate::ports::Port;
 use crate::remote::Remote;
+use crate::restore::Restore;
 use crate::tables::Key;
 use crate::tables::Moment;
 use crate::tables::TARGET;
@@ -75,9 +81,20 @@ pub struct Op {
     waker: Option<Waker>,
 }
 
+/// Whether a future has something to go on with.
+#[derive(Default)]
+struct Alarm(AtomicBool);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One server.
 #[derive(Default)]
 pub struct Process {
+    alarm: Arc<Alarm>,
     future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     pub engine: Option<Arc<Engine>>,
     /// How far its wall clock is from the world's time.
@@ -117,6 +134,14 @@ pub struct World {
     pub tainted: BTreeMap<Key, usize>,
     /// Keys whose records somebody changed past everybody: what they hold proves nothing until a check has mended them.
     pub damaged: BTreeSet<Key>,
+    /// The only server that is left at the end.
+    pub alone: Option<usize>,
+    /// No clock is set, and no backup is restored.
+    pub steady: bool,
+    /// Clocks that were set.
+    pub clocks: Clocks,
+    /// Backups, and what is left to do after one was restored.
+    pub restore: Restore,
     /// The servers check the index, too.
     pub checking: bool,
     /// Something was written since the last inspection.
@@ -193,6 +218,14 @@ impl World {
         self.remote.records.insert(key.clone(), record);
     }
 
+    /// The records of the index as a reader sees them now.
+    pub fn shown(&mut self) -> Cow<'_, BTreeMap<Key, VectorRecord>> {
+        let behind = self.remote.reads_behind;
+        let behind = if behind > 0 { self.rng.i64(0..behind) } else { 0 };
+        self.remote.now = self.now;
+        self.remote.shown(behind)
+    }
+
     pub fn any_process(&mut self) -> usize {
         let count = self.processes.len();
         self.rng.usize(0..count)
@@ -219,6 +252,12 @@ impl World {
     pub fn ready(&self) -> Vec<u64> {
         let may = |op: &&Op| !matches!(op.what, What::Timer(_) | What::Silence(_)) && self.runs(op.process);
         self.ops.iter().filter(may).map(|op| op.id).collect()
+    }
+
+    /// The first of them.
+    pub fn first_ready(&self) -> Option<u64> {
+        let may = |op: &&Op| !matches!(op.what, What::Timer(_) | What::Silence(_)) && self.runs(op.process);
+        self.ops.iter().find(may).map(|op| op.id)
     }
 
     /// When something happens by itself next.
@@ -271,6 +310,10 @@ impl Sim {
             beaten: BTreeMap::new(),
             tainted: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            alone: None,
+            steady: false,
+            clocks: Clocks::default(),
+            restore: Restore::default(),
             checking: false,
             changed: false,
             failure: None,
@@ -321,18 +364,6 @@ impl Sim {
         self.settle();
     }
 
-    /// The rows of an older day take the place of today's; what the index holds proves nothing until it was mended.
-    pub fn restore(&self, backup: Tables) {
-        let mut world = self.world();
-        world.tell("restore", 0, String::new);
-        world.tables = backup;
-        let keys: Vec<Key> = world.remote.records.keys().chain(world.tables.slots.keys()).cloned().collect();
-        world.damaged.extend(keys);
-        let mut checks = Checks::default();
-        checks.note(&world.tables);
-        world.checks = checks;
-    }
-
     /// Kills a server: it runs no further, and whatever it sent goes its own way.
     pub fn kill(&self, process: usize) {
         let future = {
@@ -363,15 +394,19 @@ impl Sim {
     pub fn settle(&self) {
         loop {
             let mut world = self.world();
-            let next =
-                (0..world.processes.len()).find(|process| world.processes[*process].poked && world.runs(*process));
+            let next = (0..world.processes.len()).find(|process| {
+                let one = &world.processes[*process];
+                (one.poked || one.alarm.0.load(Ordering::Relaxed)) && world.runs(*process)
+            });
             let Some(process) = next else { return };
+            let alarm = world.processes[process].alarm.clone();
+            alarm.0.store(false, Ordering::Relaxed);
             world.processes[process].poked = false;
             let Some(mut future) = world.processes[process].future.take() else { continue };
             world.processes[process].running_now = true;
             drop(world);
-            let mut context = Context::from_waker(Waker::noop());
-            let polled = future.as_mut().poll(&mut context);
+            let waker = Waker::from(alarm);
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             self.world().processes[process].running_now = false;
             match polled {
                 Poll::Pending => self.world().processes[process].future = Some(future),

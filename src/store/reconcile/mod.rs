@@ -252,7 +252,7 @@ impl Request {
     /// One running check a key.
     const fn key(self) -> &'static str {
         match (self.mode, self.remove_legacy, self.rebase) {
-            (_, _, true) => "reconcile:rebase",
+            (_, _, true) => jobs::REBASE,
             (Mode::Check, _, false) => "reconcile:check",
             (Mode::Repair, false, false) => "reconcile:repair",
             (Mode::Repair, true, false) => "reconcile:repair:legacy",
@@ -289,6 +289,8 @@ pub async fn start_over(tx: &Tx, job: &mut sync_job::Model) -> Result<(), DbErr>
     };
     let report = report(&locked).unwrap_or_default();
     set(&mut locked, &report, &Place::start())?;
+    // Whoever asks for it again takes back that somebody cancelled it.
+    locked.cancel_requested = 0;
     jobs::save(tx, &locked).await?;
     *job = locked;
     Ok(())

@@ -138,7 +138,8 @@ pub async fn known(
 ) -> Result<Vec<Known>, DbErr> {
     let mut sql = Sql::new(conn);
     sql.push("SELECT s.vector_id, s.want_rev, s.want = 'present' AND s.acked_gen = t.generation AND s.acked_rev > 0 ");
-    sql.push("FROM sync_slots s JOIN sync_targets t ON t.id = s.target_id WHERE s.target_id = ").bind(target_id);
+    // What it acknowledged last may be that the record is gone.
+    sql.push("AND COALESCE(s.acked_hash, '') <> 'absent' FROM sync_slots s JOIN sync_targets t ON t.id = s.target_id WHERE s.target_id = ").bind(target_id);
     sql.push(" AND s.namespace = ").bind(namespace).push(" AND ").is_any("s.vector_id", ids);
     sql.all(conn)
         .await?

@@ -247,7 +247,13 @@ async fn write_step(tx: &Tx, target_id: i64, step: &Step) -> Result<Stepped> {
     let place = step.to.clone().unwrap_or(Place::Settling);
     reconcile::set(&mut job, &report, &place)?;
     if let Some(epoch) = epoch {
-        finish(&mut job, &report, epoch, tx.now_ms());
+        job.epoch = epoch;
+        if job.scope_key == jobs::REBASE {
+            // Everything is sent again, and some of it is still on its way.
+            job.total = job.done + jobs::remains(tx, &job).await?.open;
+        } else {
+            finish(&mut job, &report, tx.now_ms());
+        }
         tell(&job.id, &report);
     }
     if epoch.is_some() || began || step.message.is_some() {
@@ -262,9 +268,8 @@ async fn write_step(tx: &Tx, target_id: i64, step: &Step) -> Result<Stepped> {
 }
 
 /// All is compared: what was mended is still on its way, else the job is done.
-fn finish(job: &mut crate::entity::sync_job::Model, report: &Report, epoch: i64, now_ms: i64) {
+fn finish(job: &mut crate::entity::sync_job::Model, report: &Report, now_ms: i64) {
     job.total = job.done + report.repaired;
-    job.epoch = epoch;
     if report.repaired == 0 {
         // Nothing was written, so nothing has to show.
         "verified".clone_into(&mut job.visibility);

@@ -91,8 +91,9 @@ impl Engine {
             }
             let retry = state.retries.get(&job.id).copied().unwrap_or_default();
             let now = self.now();
-            // Everything is being sent again: what the index holds says nothing before that is over.
-            let waits = look.sweeping || now < retry.until.min(now + 60_000);
+            // Everything is being sent again: what the index holds says nothing before that is over. And no pause is
+            // longer than a minute: a clock that was set back does not make one.
+            let waits = look.sweeping || (1..=60_000).contains(&(retry.until - now));
             if blocked.is_some() || waits || matches!(state.pace.gate(now), Gate::Closed { .. }) {
                 continue;
             }

@@ -18,6 +18,7 @@ use super::Moment;
 use super::Slot;
 use super::Tables;
 use super::jobs;
+use super::open_doubt;
 use super::unclaim;
 
 const fn is_open(slot: &Slot) -> bool {
@@ -145,14 +146,14 @@ impl Tables {
             } else {
                 None
             };
-            slot.dirty_epoch = if doubtful {
+            slot.dirty_epoch = if doubtful || (other_generation && newer) {
                 Some(0)
             } else if newer {
                 Some(claim_epoch)
             } else {
                 None
             };
-            slot.dirty_rev = (newer || doubtful).then_some(ticket.rev);
+            slot.dirty_rev = (newer || doubtful).then_some(if other_generation { 0 } else { ticket.rev });
             unclaim(slot);
             acked.push((ack.vector_id.clone(), slot.dirty_epoch));
         }
@@ -227,14 +228,14 @@ impl Tables {
         slots: &[(Back, String)],
         at: Moment,
     ) -> BTreeSet<String> {
-        let until = self.doubt_end(doubt_ms, at);
+        let (until, broken) = (self.doubt_end(doubt_ms, at), self.broken);
         let mut kept = BTreeSet::new();
         for (back, hash) in slots {
             let Some(slot) = self.mine(ticket, &back.vector_id) else { continue };
             slot.attempts += 1;
             let same = slot.doubt_until <= slot.acked_from || slot.doubt_hash.as_ref() == Some(hash);
             slot.doubt_hash = Some(if same { hash.clone() } else { "*".to_owned() });
-            slot.doubt_until = slot.doubt_until.max(until);
+            open_doubt(slot, until, broken, at);
             slot.dirty_epoch = Some(0);
             slot.dirty_rev = slot.dirty_rev.or(Some(ticket.rev));
             given_back(slot, back, at);
@@ -255,13 +256,13 @@ impl Tables {
         if self.broken == Some(Broken::SelfReport) {
             return;
         }
-        let until = self.doubt_end(doubt_ms, at);
+        let (until, broken) = (self.doubt_end(doubt_ms, at), self.broken);
         for id in ids {
             let Some(slot) = self.slots.get_mut(&(ticket.namespace.clone(), id.clone())) else { continue };
             slot.want_rev += 1;
             slot.quarantine = None;
             slot.due_at = Some(at.now);
-            slot.doubt_until = slot.doubt_until.max(until);
+            open_doubt(slot, until, broken, at);
             slot.doubt_hash = Some("*".to_owned());
             slot.dirty_epoch = Some(0);
             slot.dirty_rev = slot.dirty_rev.or(Some(ticket.rev));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use corpusd::store::jobs;
 use corpusd::store::jobs::JobState;
 use corpusd::store::jobs::News;
+use corpusd::store::jobs::REBASE;
 use corpusd::store::reconcile;
 use corpusd::store::reconcile::Class;
 use corpusd::store::reconcile::Mode;
@@ -17,6 +18,7 @@ use corpusd::store::reconcile::repair::Known;
 use corpusd::store::reconcile::sweep;
 use corpusd::sync::checks::Step;
 use corpusd::sync::checks::Stepped;
+use corpusd::sync::payload::ABSENT;
 
 use super::Job;
 use super::Key;
@@ -206,9 +208,10 @@ impl Tables {
         let place = step.to.clone().unwrap_or(Place::Settling);
         reconcile::set(&mut job, &report, &place).expect("a report");
         if step.to.is_none() {
-            job.total = job.done + report.repaired;
             job.epoch = self.epoch - 1;
-            if report.repaired == 0 {
+            let rebase = job.scope_key == REBASE;
+            job.total = job.done + if rebase { self.remains(&job).open } else { report.repaired };
+            if report.repaired == 0 && !rebase {
                 "verified".clone_into(&mut job.visibility);
                 end(&mut job, JobState::Completed, at);
             }
@@ -282,14 +285,22 @@ impl Tables {
         self.target.sweep_after = Some(String::new());
         "active".clone_into(&mut self.target.state);
         self.target.reason = None;
-        self.checking.corpus.clone_from(&self.corpus_id);
-        self.begin_check(id, "reconcile:rebase", at)
+        let corpus = self.corpus_id(&format!("corpus of {id}"));
+        self.checking.corpus = Some(corpus);
+        let begun = self.begin_check(id, REBASE, at);
+        if let Some(job) = self.jobs.get_mut(&begun) {
+            let report = reconcile::report(job).unwrap_or_default();
+            reconcile::set(job, &report, &Place::start()).expect("a report");
+            job.cancel_requested = 0;
+        }
+        begun
     }
 
     pub fn known(&self, namespace: &str, ids: &[String]) -> Vec<Known> {
         let known = |id: &String| {
             let slot = self.slots.get(&(namespace.to_owned(), id.clone()))?;
-            let held = slot.want == "present" && slot.acked_gen == self.target.generation && slot.acked_rev > 0;
+            let acked = slot.acked_gen == self.target.generation && slot.acked_rev > 0;
+            let held = slot.want == "present" && acked && slot.acked_hash.as_deref() != Some(ABSENT);
             Some(Known { vector_id: id.clone(), want_rev: slot.want_rev, held })
         };
         ids.iter().filter_map(known).collect()

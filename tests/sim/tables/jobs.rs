@@ -8,6 +8,7 @@ use corpusd::store::jobs::JobState;
 use corpusd::store::jobs::News;
 use corpusd::store::jobs::Remains;
 use corpusd::store::jobs::UNSYNCED;
+use corpusd::store::jobs::is_over_all;
 use corpusd::store::jobs::new;
 use corpusd::store::jobs::state;
 use xxhash_rust::xxh3::xxh3_128;
@@ -27,7 +28,7 @@ pub fn is_active(job: &Job) -> bool {
 
 /// Whether a slot is in a job's scope.
 pub fn covers(job: &Job, named: &BTreeSet<(String, Key)>, key: &Key, document: Option<&str>) -> bool {
-    if job.scope_key == UNSYNCED {
+    if is_over_all(job) {
         return true;
     }
     match job.scope_key.strip_prefix(DOCUMENT) {

@@ -48,6 +48,8 @@ pub enum Broken {
     SelfReport,
     /// An acknowledgement leaves the epoch of the last touch, not that of its claim.
     Epoch,
+    /// What was acknowledged before a clock was set back settles the doubts that open behind it.
+    Leap,
 }
 
 /// What the rows of `sync_events` tell.
@@ -199,12 +201,12 @@ impl Tables {
     }
 
     fn reap(&mut self, id: &str, doubt_ms: i64, at: Moment) -> u64 {
-        let until = self.doubt_end(doubt_ms, at);
+        let (until, broken) = (self.doubt_end(doubt_ms, at), self.broken);
         let mut taken = 0;
         for slot in self.slots.values_mut().filter(|slot| slot.claim_worker.as_deref() == Some(id)) {
             unclaim(slot);
             slot.due_at = Some(at.now);
-            slot.doubt_until = slot.doubt_until.max(until);
+            open_doubt(slot, until, broken, at);
             slot.doubt_hash = Some("*".to_owned());
             slot.dirty_epoch = Some(0);
             slot.dirty_rev = slot.dirty_rev.or(Some(at.seen));
@@ -212,6 +214,16 @@ impl Tables {
             taken += 1;
         }
         taken
+    }
+}
+
+/// Opens a doubt until then, or makes an open one longer; what was acknowledged counts as claimed now, at the latest.
+fn open_doubt(slot: &mut Slot, until: i64, broken: Option<Broken>, at: Moment) {
+    if slot.doubt_until <= slot.acked_from || slot.doubt_until <= until {
+        slot.doubt_until = until;
+    }
+    if broken != Some(Broken::Leap) {
+        slot.acked_from = slot.acked_from.min(at.now);
     }
 }
 

@@ -53,6 +53,7 @@ impl Tables {
         self.target.dimension = None;
         self.target.checked_at = None;
         self.target.reason = None;
+        self.checking.corpus = None;
         TargetState::Active.name().clone_into(&mut self.target.state);
     }
 
@@ -113,11 +114,13 @@ impl Tables {
         for slot in self.slots.values_mut() {
             let [due, doubt] = [at.now + due_ms, at.now + doubt_ms];
             let ahead = slot.due_at.is_some_and(|at| at > due) || slot.doubt_until > doubt;
-            if ahead || slot.acked_from > at.now || slot.claimed_at.is_some_and(|claimed| claimed > at.now) {
+            let later = |time: Option<i64>| time.is_some_and(|time| time > at.now);
+            if ahead || slot.acked_from > at.now || later(slot.acked_at) || later(slot.claimed_at) {
                 let open = slot.doubt_until > slot.acked_from;
                 slot.due_at = slot.due_at.map(|at| at.min(due));
                 slot.doubt_until = slot.doubt_until.min(if open { doubt } else { at.now });
                 slot.acked_from = slot.acked_from.min(at.now);
+                slot.acked_at = slot.acked_at.map(|acked| acked.min(at.now));
                 slot.claimed_at = slot.claimed_at.map(|claimed| claimed.min(at.now));
             }
         }
