@@ -11,6 +11,7 @@ pub mod duplicate;
 pub mod embeddings;
 pub mod events;
 pub mod export;
+pub mod freshness;
 mod ids;
 pub mod import;
 pub mod jobs;
@@ -32,6 +33,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::index::VectorIndex;
 use crate::service::events::Events;
+use crate::service::freshness::Freshness;
 use crate::store::Db;
 use crate::store::Tx;
 
@@ -44,6 +46,7 @@ pub struct Ctx {
     target_id: i64,
     committed: Arc<AtomicI64>,
     events: Arc<Events>,
+    freshness: Arc<Freshness>,
     started_us: i64,
 }
 
@@ -52,7 +55,8 @@ impl Ctx {
     #[must_use]
     pub fn new(db: Db, config: Arc<Config>, index: Arc<dyn VectorIndex>, target_id: i64) -> Self {
         let started_us = db.clock().now_us();
-        Self { db, config, index, target_id, committed: Arc::default(), events: Arc::default(), started_us }
+        let (committed, events, freshness) = (Arc::default(), Arc::default(), Arc::default());
+        Self { db, config, index, target_id, committed, events, freshness, started_us }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -89,6 +93,12 @@ impl Ctx {
     #[must_use]
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// What those share who wait for the index to be in step.
+    #[must_use]
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// The default target.

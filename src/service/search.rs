@@ -5,6 +5,7 @@
 //! chunks have in them. Whatever the index says, a hit is a chunk whose rows are
 //! live when the answer is made; what falls away is filled up from further down.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use crate::json::Json;
 use crate::json::Literals;
 use crate::json::is_beyond_f64;
 use crate::service::Ctx;
+use crate::service::freshness;
 use crate::service::rules;
 use crate::service::rules::Check;
 use crate::service::snippet;
@@ -46,8 +48,6 @@ pub const MAX_FIRST: i64 = 100;
 pub const DEFAULT_WAIT_MS: i64 = 5000;
 /// Milliseconds to wait at most.
 const MAX_WAIT_MS: i64 = 60_000;
-/// How often a waiting search looks.
-const LOOK: Duration = Duration::from_millis(50);
 /// How deep each list of a hybrid search is read.
 const HYBRID_DEPTH: usize = 100;
 /// The constant of reciprocal rank fusion: how little the first places stand out.
@@ -273,23 +273,8 @@ async fn wait(cx: &Ctx, search: &Checked) -> Result<bool> {
     }
     let current = store::log::revision(cx.read()).await?;
     let needed = search.wait_for.unwrap_or(0);
-    let through = wait_through(cx, needed, search.wait).await?;
+    let through = freshness::wait(cx, needed, search.wait).await?;
     Ok(through < needed || (search.vector.is_some() && through < current))
-}
-
-/// Waits at most `wait` until the index holds everything up to a corpus revision; gives up to which one it does.
-async fn wait_through(cx: &Ctx, needed: i64, wait: Duration) -> Result<i64> {
-    let until = tokio::time::Instant::now() + wait;
-    loop {
-        let woken = cx.db().woken();
-        let through = slots::synced_through(cx.read(), cx.target_id()).await?.revision;
-        if through >= needed || tokio::time::Instant::now() >= until {
-            return Ok(through);
-        }
-        let look = (tokio::time::Instant::now() + LOOK).min(until);
-        // Whether woken or not: look again.
-        let _ = tokio::time::timeout_at(look, woken).await;
-    }
 }
 
 /// What a wait in milliseconds must be.
@@ -306,7 +291,7 @@ pub fn wait_ms(wait_ms: i64) -> std::result::Result<(), Rule> {
 /// What the database says.
 pub async fn misses(cx: &Ctx, wait_for: i64, wait: Option<i64>) -> Result<bool> {
     let wait = Duration::from_millis(wait.unwrap_or(DEFAULT_WAIT_MS).unsigned_abs());
-    Ok(wait_through(cx, wait_for, wait).await? < wait_for)
+    Ok(freshness::wait(cx, wait_for, wait).await? < wait_for)
 }
 
 async fn text(cx: &Ctx, search: &Checked, words: &str) -> Result<Vec<Hit>> {
@@ -378,11 +363,8 @@ const fn count_as_score(occurrences: i64) -> f64 {
 
 /// What the record of a chunk would have as metadata: the document's over the chunk's, reserved keys over both.
 fn record_metadata(chunk_id: &str, of: &Attributes) -> Json {
-    let mut entries: Vec<(String, Json)> = Vec::new();
-    let mut put = |key: &str, value: Json| match entries.iter_mut().find(|(name, _)| name == key) {
-        Some(entry) => entry.1 = value,
-        None => entries.push((key.to_owned(), value)),
-    };
+    let mut entries = BTreeMap::new();
+    let mut put = |key: &str, value: Json| _ = entries.insert(key.to_owned(), value);
     for metadata in [&of.chunk_metadata, &of.document_metadata].into_iter().flatten() {
         if let Ok(Json::Object(given)) = Json::parse(metadata.as_bytes(), Literals::Python) {
             for (key, value) in given {
@@ -407,7 +389,7 @@ fn record_metadata(chunk_id: &str, of: &Attributes) -> Json {
     if let Some(text) = &of.text {
         put("text", Json::String(text.clone()));
     }
-    Json::Object(entries)
+    Json::Object(entries.into_iter().collect())
 }
 
 async fn near(cx: &Ctx, search: &Checked, vector: &[f32]) -> Result<Vec<Hit>> {

@@ -15,6 +15,7 @@ use corpusd::service::search::Hit;
 use corpusd::service::search::Mode;
 use corpusd::service::search::SearchOutcome;
 use corpusd::service::search::SearchRequest;
+use serde_json::Value;
 
 use crate::support::TestApp;
 
@@ -245,4 +246,19 @@ async fn a_search_that_makes_no_sense_names_the_field() {
             other => panic!("{asked}: {other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn many_searches_that_wait_ask_the_database_as_often_as_one() {
+    const WAITING: u64 = 50;
+    let test = TestApp::new().await;
+    let query = r#"{ search(input: {mode: TEXT, text: "h", waitFor: "9999999", waitMs: 1000}) { stale } }"#;
+    let before = test.cx().db().statements().count();
+    let answers = futures_util::future::join_all((0..WAITING).map(|_| test.graphql(query, Value::Null))).await;
+    for answer in answers {
+        assert_eq!(answer["data"]["search"]["stale"], true, "{answer}");
+    }
+    // Each looks once, reads the log and searches; one of them looks on for all.
+    let asked = test.cx().db().statements().count() - before;
+    assert!(asked < WAITING * 8, "{asked} statements");
 }
