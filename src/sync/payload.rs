@@ -3,6 +3,8 @@
 //! Pure. The same rows make the same bytes on every machine: keys are sorted, and
 //! nothing of the moment is hashed (`_cd_rev` and `_cd_hash` are added afterwards).
 
+use std::collections::BTreeMap;
+
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::clock::naive_iso;
@@ -46,7 +48,7 @@ impl Payload {
 /// # Errors
 /// `metadata_type` for a value no index takes, `metadata_too_large` when it is too large without the text.
 pub fn payload(rows: &Rows, corpus: &str, limit: usize) -> Result<Payload, Refusal> {
-    let mut entries: Vec<(String, Json)> = Vec::new();
+    let mut entries = BTreeMap::new();
     for text in [rows.chunk_metadata.as_deref(), rows.document_metadata.as_deref()] {
         add_user_metadata(&mut entries, text)?;
     }
@@ -65,7 +67,7 @@ pub fn payload(rows: &Rows, corpus: &str, limit: usize) -> Result<Payload, Refus
         put(&mut entries, key, value);
     }
     put(&mut entries, "text", string(""));
-    let rest = Json::Object(entries.clone()).to_string().len() + LABELS;
+    let rest = text_of(&entries).len() + LABELS;
     let room = limit.checked_sub(rest).ok_or_else(|| {
         Refusal::new("metadata_too_large", format!("metadata has {rest} bytes without the text; {limit} are taken"))
     })?;
@@ -77,8 +79,7 @@ pub fn payload(rows: &Rows, corpus: &str, limit: usize) -> Result<Payload, Refus
     } else {
         put(&mut entries, "text", string(&rows.text));
     }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    let canonical = Json::Object(entries).to_string();
+    let canonical = text_of(&entries);
     Ok(Payload { hash: hash(&rows.vector, &canonical), canonical })
 }
 
@@ -91,15 +92,27 @@ fn hash(vector: &[u8], canonical: &str) -> String {
     format!("{:032x}", hasher.digest128())
 }
 
-fn put(entries: &mut Vec<(String, Json)>, key: &str, value: Json) {
-    match entries.iter_mut().find(|(name, _)| name == key) {
-        Some(entry) => entry.1 = value,
-        None => entries.push((key.to_owned(), value)),
+fn put(entries: &mut BTreeMap<String, Json>, key: &str, value: Json) {
+    entries.insert(key.to_owned(), value);
+}
+
+/// The object of these entries, keys sorted.
+fn text_of(entries: &BTreeMap<String, Json>) -> String {
+    let mut out = String::from("{");
+    for (key, value) in entries {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        write_string(key, &mut out);
+        out.push(':');
+        value.write(&mut out);
     }
+    out.push('}');
+    out
 }
 
 /// Adds one level of user metadata: the later one wins, and ours over both.
-fn add_user_metadata(entries: &mut Vec<(String, Json)>, text: Option<&str>) -> Result<(), Refusal> {
+fn add_user_metadata(entries: &mut BTreeMap<String, Json>, text: Option<&str>) -> Result<(), Refusal> {
     let Some(text) = text else { return Ok(()) };
     let parsed = Json::parse(text.as_bytes(), Literals::Python)
         .map_err(|error| Refusal::new("metadata_type", format!("metadata is no JSON: {error}")))?;
@@ -112,7 +125,7 @@ fn add_user_metadata(entries: &mut Vec<(String, Json)>, text: Option<&str>) -> R
         let value = match value {
             // A null over a value takes the value away.
             Json::Null => {
-                entries.retain(|(name, _)| *name != key);
+                entries.remove(&key);
                 continue;
             }
             Json::Number(digits) if !digits.parse::<f64>().is_ok_and(f64::is_finite) => {
