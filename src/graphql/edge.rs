@@ -126,6 +126,7 @@ fn vanished(error: &ServerError) -> bool {
 
 fn coded(mut error: ServerError, code: &str) -> ServerError {
     error.extensions.get_or_insert_default().set("code", code);
+    error::shorten(&mut error);
     error
 }
 

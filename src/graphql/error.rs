@@ -4,6 +4,8 @@
 //! own, and one pass over the finished response reads it back. A source that is
 //! not ours becomes `INTERNAL`, so that no stray text of a database leaks.
 
+use std::cmp::Ordering;
+
 use async_graphql::ErrorExtensionValues;
 use async_graphql::Pos;
 use async_graphql::ServerError;
@@ -20,10 +22,66 @@ pub const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 /// The code of a document that is no GraphQL.
 pub const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
 
+/// Characters of a word or a line that an error repeats, and of the path of a field.
+const MAX_QUOTED: usize = 200;
+/// Characters of a message.
+const MAX_MESSAGE: usize = 1000;
+
 /// Gives every error of a response to `query` its final message and extensions.
 pub fn dress(errors: &mut [ServerError], query: &str) {
     for error in errors {
         dress_one(error, query);
+        shorten(error);
+    }
+}
+
+/// Cuts what an error repeats of the request: it may be megabytes.
+pub fn shorten(error: &mut ServerError) {
+    error.message = told(&error.message);
+    let Some(extensions) = &mut error.extensions else { return };
+    let Some(Value::List(mut entries)) = extensions.get("fields").cloned() else { return };
+    for entry in &mut entries {
+        let Value::Object(members) = entry else { continue };
+        for (name, member) in members {
+            if let Value::String(text) = member {
+                *text = if name == "field" { cut(text, MAX_QUOTED) } else { told(text) };
+            }
+        }
+    }
+    extensions.set("fields", Value::List(entries));
+}
+
+/// A message as it is told: short words and lines, and no more than a screen of them.
+fn told(message: &str) -> String {
+    if message.len() <= MAX_QUOTED {
+        return message.to_owned();
+    }
+    // Several lines show a place of the document, with a mark below it.
+    let longest = if message.contains('\n') { MAX_QUOTED } else { MAX_MESSAGE };
+    let lines: Vec<String> = message.split('\n').map(|line| cut(&short_words(line), longest)).collect();
+    cut(&lines.join("\n"), MAX_MESSAGE)
+}
+
+/// The same with every word, quoted or not, cut.
+fn short_words(line: &str) -> String {
+    let mut out = String::new();
+    let mut length = 0;
+    for c in line.chars() {
+        length = if c.is_whitespace() || c == '"' { 0 } else { length + 1 };
+        match length.cmp(&(MAX_QUOTED + 1)) {
+            Ordering::Less => out.push(c),
+            Ordering::Equal => out.push('…'),
+            Ordering::Greater => {}
+        }
+    }
+    out
+}
+
+/// The first `most` characters.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -226,6 +284,25 @@ mod tests {
         let unknown = r#"Invalid value for argument "input.chunks.0", unknown field "a" of type "NewChunk""#;
         assert_eq!(refused_value(unknown), None);
         assert_eq!(refused_value(r#"Unknown field "nothing" on type "Query"."#), None);
+    }
+
+    #[test]
+    fn what_a_message_repeats_is_cut_and_its_reason_is_not() {
+        let long = "é".repeat(300_000);
+        let cut = format!("{}…", "é".repeat(200));
+        for (message, short) in [
+            (
+                format!("Unknown field \"{long}\" on type \"Query\"."),
+                format!("Unknown field \"{cut}\" on type \"Query\"."),
+            ),
+            (format!("input.{long}: must be a string"), format!("input.{}…: must be a string", "é".repeat(194))),
+            (" --> 1:3\n1 | ".to_owned() + &"y ".repeat(1000) + "\n= expected a name", {
+                format!(" --> 1:3\n1 | {}…\n= expected a name", "y ".repeat(98))
+            }),
+            ("y ".repeat(1000), "y ".repeat(500) + "…"),
+        ] {
+            assert_eq!(told(&message), short);
+        }
     }
 
     #[test]

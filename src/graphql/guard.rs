@@ -20,6 +20,8 @@ use async_graphql::parser::types::SelectionSet;
 const MAX_NESTING: usize = 100;
 /// How many words, numbers, strings and brackets the text may have: parsing takes about a microsecond for each.
 const MAX_TOKENS: usize = 100_000;
+/// Bytes of one name or number: what looks for similar names takes time for each.
+const MAX_WORD: usize = 1_000;
 /// How many selections, arguments and directives a document may unfold to.
 const MAX_UNFOLDED: u64 = 10_000;
 /// How deep selections may nest once unfolded.
@@ -35,12 +37,16 @@ const MAX_SCHEMA_LISTS: u32 = 3;
 /// A sentence.
 pub fn text(query: &str) -> Result<(), String> {
     let bytes = query.as_bytes();
-    let (mut at, mut depth, mut tokens) = (0, 0usize, 0usize);
+    let (mut at, mut depth, mut tokens, mut word) = (0, 0usize, 0usize, 0usize);
     while let Some(byte) = bytes.get(at) {
         let starts = at == 0 || !is_word(bytes[at - 1]) || !is_word(*byte);
         tokens += usize::from(starts && !byte.is_ascii_whitespace() && *byte != b',');
         if tokens > MAX_TOKENS {
             return Err(format!("The document is longer than {MAX_TOKENS} tokens; give values as variables"));
+        }
+        word = if is_word(*byte) { word + 1 } else { 0 };
+        if word > MAX_WORD {
+            return Err(format!("A name or a number of the document is longer than {MAX_WORD} bytes"));
         }
         match byte {
             b'#' => at += bytes[at..].iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count(),
@@ -253,6 +259,15 @@ mod tests {
             judge("{ __schema { types { fields { type { ofType { ofType { ofType { name } } } } } } } }"),
             Ok(())
         );
+    }
+
+    #[test]
+    fn long_names_are_refused_and_long_strings_and_comments_are_not() {
+        let long = "y".repeat(1001);
+        assert!(text(&format!("{{ {long} }}")).is_err());
+        assert!(text(&format!("{{ {} }}", "é".repeat(501))).is_err());
+        assert_eq!(text(&format!("{{ a(b: \"{long}\") {} }} # {long}", "y".repeat(1000))), Ok(()));
+        assert_eq!(text(&"yy ".repeat(1000)), Ok(()));
     }
 
     #[test]

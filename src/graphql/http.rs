@@ -36,6 +36,7 @@ use crate::graphql::stream;
 use crate::graphql::value;
 use crate::graphql::value::Malformed;
 use crate::graphql::ws;
+use crate::parsing;
 
 /// Bytes of a query string.
 const MAX_QUERY_STRING: usize = 65_536;
@@ -103,6 +104,7 @@ pub fn refused(code: Code, message: String, field: Option<String>) -> ServerErro
         extensions.set("fields", Value::List(vec![error::entry(field, message, "value_error")]));
     }
     error.extensions = Some(extensions);
+    error::shorten(&mut error);
     error
 }
 
@@ -127,15 +129,18 @@ async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
         return tell(&Refusal::new(Code::NotAcceptable, forms), Media::Json);
     };
     let read = match parts.method {
-        Method::GET => from_query(parts.uri.query().unwrap_or_default()).map(|request| (request, Carries::Queries)),
-        Method::POST => from_body(&edge, &parts.headers, body).await.map(|request| (request, Carries::All)),
+        Method::GET => {
+            let request = from_query(parts.uri.query().unwrap_or_default());
+            request.map(|request| (edge.prepare(request), Carries::Queries))
+        }
+        Method::POST => from_body(&edge, &parts.headers, body).await.map(|read| (read, Carries::All)),
         _ => Err(Refusal::new(Code::MethodNotAllowed, "GraphQL is asked by GET or POST")),
     };
-    let (request, carries) = match read {
+    let (prepared, carries) = match read {
         Ok(read) => read,
         Err(refusal) => return tell(&refusal, accepted.single()),
     };
-    let mut prepared = match edge.prepare(request) {
+    let mut prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return request_error(&[error], accepted.single()),
     };
@@ -215,7 +220,10 @@ fn from_query(query: &str) -> Result<Request, Refusal> {
     Ok(value::from_value(Value::Object(members))?)
 }
 
-async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Request, Refusal> {
+/// A request that was read and prepared: the outcome of the latter is told as an answer to it.
+type Prepared = Result<Request, ServerError>;
+
+async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Prepared, Refusal> {
     if !is_json(headers) {
         return Err(Refusal::new(Code::UnsupportedMediaType, "The body must be application/json in UTF-8"));
     }
@@ -234,7 +242,15 @@ async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Reque
         }
         bytes.extend_from_slice(&part);
     }
-    Ok(value::request(&bytes)?)
+    let edge = edge.clone();
+    let read = parsing::read(bytes.len(), move || value::request(&bytes).map(|request| edge.prepare(request)));
+    match read.await {
+        Ok(read) => Ok(read?),
+        Err(error) => {
+            tracing::error!(cause = ?error, "reading a request");
+            Err(Refusal::new(Code::Internal, Code::Internal.row().title))
+        }
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -15,6 +15,7 @@ use async_graphql::Value;
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::Message;
+use axum::extract::ws::Utf8Bytes;
 use axum::extract::ws::WebSocket;
 use axum::response::Response as HttpResponse;
 use futures_util::Stream;
@@ -31,8 +32,8 @@ use crate::graphql::http::Answer;
 use crate::graphql::http::refused;
 use crate::graphql::value;
 use crate::graphql::value::Malformed;
-use crate::json::Json;
-use crate::json::Literals;
+use crate::json;
+use crate::parsing;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// How long a client may take to say `connection_init`.
@@ -168,10 +169,15 @@ impl Connection {
     }
 
     /// Takes one message; gives whether the connection is initialised after it.
-    async fn message(&mut self, text: &str, ready: bool) -> Result<bool, End> {
-        let invalid = || close(4400, "Invalid message");
-        let read = value::value(text.as_bytes(), "");
-        // A refused variable is about one operation, not about the connection: its envelope is read again.
+    async fn message(&mut self, text: &Utf8Bytes, ready: bool) -> Result<bool, End> {
+        let whole = text.clone();
+        let read = parsing::read(text.len(), move || value::value(whole.as_bytes(), "")).await;
+        let read = read.map_err(|error| {
+            tracing::error!(cause = ?error, "reading a message");
+            close(1011, "Internal Server Error")
+        })?;
+        // What is wrong within one operation is not about the connection: its envelope is read again.
+        let mut reason = "Invalid message".to_owned();
         let (kind, id, payload) = match read {
             Ok(Value::Object(mut members)) => {
                 let mut text_of = |name: &str| match members.swap_remove(name) {
@@ -180,12 +186,14 @@ impl Connection {
                 };
                 (text_of("type"), text_of("id"), Ok(members.swap_remove("payload").unwrap_or_default()))
             }
-            Err(malformed @ Malformed::Variable { .. }) => {
-                let tree = Json::parse(text.as_bytes(), Literals::Strict).map_err(|_| invalid())?;
-                let text_of = |name: &str| tree.get(name).and_then(Json::as_str).map(str::to_owned);
-                (text_of("type"), text_of("id"), Err(malformed))
+            Err(malformed) => {
+                if let Malformed::Request(told) = &malformed {
+                    reason = format!("Invalid message: {told}");
+                }
+                let [kind, id] = json::strings_of(text.as_bytes(), ["type", "id"]).unwrap_or_default();
+                (kind, id, Err(malformed))
             }
-            Ok(_) | Err(Malformed::Request(_)) => return Err(invalid()),
+            Ok(_) => (None, None, Err(Malformed::Request("A message is an object".to_owned()))),
         };
         match (kind.as_deref(), id) {
             (Some("connection_init"), None) if ready => Err(close(4429, "Too many initialisation requests")),
@@ -204,7 +212,7 @@ impl Connection {
                     let reason = format!("Subscriber for {} already exists", id.chars().take(40).collect::<String>());
                     return Err(End::Close(CloseFrame { code: 4409, reason: reason.into() }));
                 }
-                self.subscribe(id, payload.and_then(value::from_value)).await?;
+                self.subscribe(id, text.len(), payload.and_then(value::from_value)).await?;
                 Ok(ready)
             }
             (Some("complete"), Some(id)) => {
@@ -213,17 +221,26 @@ impl Connection {
                 }
                 Ok(ready)
             }
-            _ => Err(invalid()),
+            // Our sentences about JSON are short, as a reason has to be.
+            _ => Err(End::Close(CloseFrame { code: 4400, reason: reason.into() })),
         }
     }
 
-    async fn subscribe(&mut self, id: String, request: Result<Request, Malformed>) -> Result<(), End> {
+    /// Begins an operation that came in so many bytes.
+    async fn subscribe(&mut self, id: String, bytes: usize, request: Result<Request, Malformed>) -> Result<(), End> {
         let prepared = match request {
             Ok(_) if self.active.len() >= MAX_OPERATIONS => {
                 let sentence = format!("At most {MAX_OPERATIONS} operations at a time on one connection");
                 Err(refused(Code::BadUserInput, sentence, None))
             }
-            Ok(request) => self.edge.prepare(request),
+            Ok(request) => {
+                let edge = self.edge.clone();
+                let prepared = parsing::read(bytes, move || edge.prepare(request)).await;
+                prepared.unwrap_or_else(|error| {
+                    tracing::error!(cause = ?error, "reading a request");
+                    Err(refused(Code::Internal, Code::Internal.row().title.to_owned(), None))
+                })
+            }
             Err(Malformed::Request(message)) => Err(refused(Code::BadUserInput, message, None)),
             Err(Malformed::Variable { path, reason }) => {
                 let path = path.strip_prefix("payload.").unwrap_or(&path).to_owned();

@@ -30,6 +30,7 @@ use crate::error::Step;
 use crate::json::Json;
 use crate::json::JsonError;
 use crate::json::Literals;
+use crate::parsing;
 use crate::rest::error::Failure;
 use crate::rest::error::Manner;
 use crate::rest::fields::Flaw;
@@ -105,21 +106,7 @@ impl Call {
 
     /// The body as JSON; text that is none, sent as something else than JSON, is a string, as in FastAPI.
     pub(super) fn json(&self) -> &Result<Json, JsonError> {
-        self.inner.json.get_or_init(|| {
-            let text = self.inner.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.inner.body);
-            if text.is_empty() {
-                return Ok(Json::Null);
-            }
-            let read = Json::parse(text, Literals::Python);
-            if read.is_err() && !is_json(self.inner.content_type.as_deref()) {
-                return Ok(Json::String(String::from_utf8_lossy(text).into_owned()));
-            }
-            // FastAPI counts characters.
-            read.map_err(|error| JsonError {
-                offset: String::from_utf8_lossy(&text[..error.offset.min(text.len())]).chars().count(),
-                ..error
-            })
-        })
+        self.inner.json.get_or_init(|| self.inner.parse())
     }
 
     async fn read(cx: Ctx, mut request: Request) -> Result<Self, Failure> {
@@ -133,8 +120,28 @@ impl Call {
         let (parts, body) = request.into_parts();
         let content_type = text_of(&parts.headers, header::CONTENT_TYPE.as_str());
         let body = read_body(&parts.headers, body, cx.config().limits.body_bytes).await?;
-        let inner = Inner { cx, path, query, content_type, body, json: OnceLock::new() };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(Inner { cx, path, query, content_type, body, json: OnceLock::new() });
+        let reader = inner.clone();
+        parsing::read(inner.body.len(), move || _ = reader.json.set(reader.parse())).await?;
+        Ok(Self { inner })
+    }
+}
+
+impl Inner {
+    fn parse(&self) -> Result<Json, JsonError> {
+        let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
+        if text.is_empty() {
+            return Ok(Json::Null);
+        }
+        let read = Json::parse(text, Literals::Python);
+        if read.is_err() && !is_json(self.content_type.as_deref()) {
+            return Ok(Json::String(String::from_utf8_lossy(text).into_owned()));
+        }
+        // FastAPI counts characters.
+        read.map_err(|error| JsonError {
+            offset: String::from_utf8_lossy(&text[..error.offset.min(text.len())]).chars().count(),
+            ..error
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod import;
 mod io_errors;
 mod kill;
 mod large;
+mod large_requests;
 mod limits;
 mod local_index;
 mod migrations;

@@ -93,6 +93,34 @@ async fn what_cannot_be_executed_is_told_as_an_error_of_its_operation() {
     let told = socket.next().await;
     assert_eq!((&told["type"], &told["id"]), (&json!("error"), &json!("2")));
     assert_eq!(told["payload"][0]["extensions"]["fields"][0]["field"], "variables.a.1");
+    // What is no JSON is about its operation too, as long as one can tell which.
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    for (value, reason) in [
+        ("NaN", "Expecting value at offset"),
+        ("\"\\ud800\"", "Lone surrogate at offset"),
+        (&deep, "Nested too deep at offset"),
+    ] {
+        let payload = format!(r#"{{"query":"{{__typename}}","variables":{{"a":{value}}}}}"#);
+        for text in [
+            format!(r#"{{"id":"3","type":"subscribe","payload":{payload}}}"#),
+            format!(r#"{{"payload":{payload},"type":"subscribe","id":"3"}}"#),
+        ] {
+            socket.send_text(text).await;
+            let told = socket.next().await;
+            assert_eq!((&told["type"], &told["id"]), (&json!("error"), &json!("3")));
+            let message = told["payload"][0]["message"].as_str().unwrap_or_default().to_owned();
+            assert!(message.contains(reason), "{message}");
+            assert_eq!(told["payload"][0]["extensions"]["code"], "BAD_USER_INPUT");
+        }
+    }
+    // The connection goes on, until nobody can tell what a message is.
+    socket.subscribe("4", "{ __typename }", Value::Null).await;
+    assert_eq!(socket.event("4").await["data"]["__typename"], "Query");
+    assert_eq!(socket.next().await["type"], "complete");
+    socket.send_text(r#"{"id":"5","type":"subscribe","payload":{"query":"#.to_owned()).await;
+    let (code, reason) = socket.closed().await;
+    assert_eq!(code, 4400);
+    assert_eq!(reason, "Invalid message: The text is no JSON: Expecting value at offset 48");
 }
 
 #[tokio::test]
