@@ -79,22 +79,16 @@ pub struct StringFilter {
 }
 
 impl StringFilter {
-    fn conditions(self, field: &str) -> Result<Vec<Text>> {
+    fn conditions(self, at: &str) -> Result<Vec<Text>> {
         let Self { eq, any, contains, starts_with } = self;
         let mut all = Vec::new();
-        all.extend(eq.map(Text::Is));
-        all.extend(any.map(Text::In));
-        all.extend(contains.map(Text::Contains));
-        all.extend(starts_with.map(Text::StartsWith));
-        for condition in &all {
-            let texts = match condition {
-                Text::Is(text) | Text::Contains(text) | Text::StartsWith(text) => std::slice::from_ref(text),
-                Text::In(texts) => texts.as_slice(),
-            };
-            if texts.iter().any(|text| text.contains('\0')) {
-                return Err(Error::invalid_value(field, "must not contain U+0000"));
-            }
+        all.extend(compared(at, "eq", eq)?.map(Text::Is));
+        for (place, text) in any.iter().flatten().enumerate() {
+            comparable(|| format!("{at}.in.{place}"), text)?;
         }
+        all.extend(any.map(Text::In));
+        all.extend(compared(at, "contains", contains)?.map(Text::Contains));
+        all.extend(compared(at, "startsWith", starts_with)?.map(Text::StartsWith));
         Ok(all)
     }
 }
@@ -165,12 +159,13 @@ impl ChunkFilter {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn condition(self) -> Result<filter::ChunkFilter> {
-        self.sized(&mut Size::default())
+        self.sized("filter", &mut Size::default())
     }
 
-    fn sized(self, size: &mut Size) -> Result<filter::ChunkFilter> {
+    fn sized(self, at: &str, size: &mut Size) -> Result<filter::ChunkFilter> {
+        let text = self.text.map(|text| text.conditions(&format!("{at}.text"))).transpose()?;
         let made = filter::ChunkFilter {
-            text: self.text.map(|text| text.conditions("text")).transpose()?.unwrap_or_default(),
+            text: text.unwrap_or_default(),
             chunk_index: self.chunk_index.map(IntFilter::conditions).unwrap_or_default(),
             deleted: self.deleted.map(Into::into).unwrap_or_default(),
         };
@@ -219,11 +214,11 @@ impl DocumentFilter {
     /// [`Error::Invalid`].
     pub fn condition(mut self) -> Result<filter::DocumentFilter> {
         let deleted = self.deleted.take().map(Into::into).unwrap_or_default();
-        Ok(filter::DocumentFilter { conditions: self.nested(0, &mut Size::default())?, deleted })
+        Ok(filter::DocumentFilter { conditions: self.nested("filter", 0, &mut Size::default())?, deleted })
     }
 
-    /// The conditions, all of which must hold.
-    fn nested(self, depth: usize, size: &mut Size) -> Result<Vec<filter::Document>> {
+    /// The conditions, all of which must hold; `at` is the path of this filter.
+    fn nested(self, at: &str, depth: usize, size: &mut Size) -> Result<Vec<filter::Document>> {
         use filter::Document;
 
         let Self {
@@ -242,7 +237,8 @@ impl DocumentFilter {
             deleted,
         } = self;
         if deleted.is_some() {
-            return Err(Error::invalid_value("deleted", "stands at the top level of a filter only"));
+            let sentence = "stands at the top level of a filter only";
+            return Err(Error::invalid_value(&format!("{at}.deleted"), sentence));
         }
         if depth > MAX_DEPTH {
             return Err(Error::invalid_value("filter", format!("must not nest deeper than {MAX_DEPTH}")));
@@ -250,7 +246,7 @@ impl DocumentFilter {
         let mut all = Vec::new();
         let mut texts = |field: &str, given: Option<StringFilter>, make: fn(Text) -> Document| -> Result<()> {
             if let Some(given) = given {
-                let conditions = given.conditions(field)?;
+                let conditions = given.conditions(&format!("{at}.{field}"))?;
                 size.texts(&conditions)?;
                 all.extend(conditions.into_iter().map(make));
             }
@@ -264,12 +260,13 @@ impl DocumentFilter {
         all.extend(created_at.into_iter().flat_map(DateTimeFilter::conditions).map(Document::CreatedAt));
         all.extend(updated_at.into_iter().flat_map(DateTimeFilter::conditions).map(Document::UpdatedAt));
         if let Some(metadata) = metadata {
-            let metadata = Filter::parse(&["metadata"], &metadata.given())?;
+            let path: Vec<&str> = at.split('.').chain(["metadata"]).collect();
+            let metadata = Filter::parse(&path, &metadata.given())?;
             size.conditions(metadata.size())?;
             all.push(Document::Metadata(metadata));
         }
         if let Some(chunk) = any_chunk {
-            all.push(Document::AnyChunk(chunk.sized(size)?));
+            all.push(Document::AnyChunk(chunk.sized(&format!("{at}.anyChunk"), size)?));
         }
         if let Some(states) = sync {
             size.values(states.len())?;
@@ -278,17 +275,22 @@ impl DocumentFilter {
         }
         let empty = all.is_empty() && [&and, &or].iter().all(|list| list.as_ref().is_none_or(Vec::is_empty));
         size.conditions(usize::from(empty && not.is_none() && depth > 0))?;
-        let mut each = |list: Vec<Self>| {
-            list.into_iter().map(|one| one.nested(depth + 1, size).map(Document::All)).collect::<Result<Vec<_>>>()
+        let mut each = |name: &str, list: Vec<Self>| {
+            let nested = list
+                .into_iter()
+                .enumerate()
+                .map(|(place, one)| one.nested(&format!("{at}.{name}.{place}"), depth + 1, size).map(Document::All));
+            nested.collect::<Result<Vec<_>>>()
         };
         if let Some(and) = and {
-            all.extend(each(and)?);
+            all.extend(each("and", and)?);
         }
         if let Some(or) = or {
-            all.push(Document::Any(each(or)?));
+            all.push(Document::Any(each("or", or)?));
         }
         if let Some(not) = not {
-            all.push(Document::Not(Box::new(Document::All(not.nested(depth + 1, size)?))));
+            let not = not.nested(&format!("{at}.not"), depth + 1, size)?;
+            all.push(Document::Not(Box::new(Document::All(not))));
         }
         Ok(all)
     }
@@ -355,9 +357,9 @@ impl EmbeddingFilter {
     pub fn condition(self) -> Result<filter::EmbeddingFilter> {
         let Self { document_id, chunk_id, model, synced, state } = self;
         Ok(filter::EmbeddingFilter {
-            document_id: compared("documentId", document_id.map(|id| id.0))?,
-            chunk_id: compared("chunkId", chunk_id.map(|id| id.0))?,
-            model: compared("model", model)?,
+            document_id: compared("filter", "documentId", document_id.map(|id| id.0))?,
+            chunk_id: compared("filter", "chunkId", chunk_id.map(|id| id.0))?,
+            model: compared("filter", "model", model)?,
             synced,
             state: state.map(Into::into),
         })
@@ -365,11 +367,23 @@ impl EmbeddingFilter {
 }
 
 /// A text that rows are compared with: PostgreSQL cannot even be asked for U+0000.
-fn compared(field: &str, text: Option<String>) -> Result<Option<String>> {
-    match text {
-        Some(text) if text.contains('\0') => Err(Error::invalid_value(field, "must not contain U+0000")),
-        text => Ok(text),
+fn comparable(path: impl Fn() -> String, text: &str) -> Result<()> {
+    if text.contains('\0') { Err(Error::invalid_value(&path(), "must not contain U+0000")) } else { Ok(()) }
+}
+
+/// The text of the field `name` below `at`, when there is one.
+fn compared(at: &str, name: &str, text: Option<String>) -> Result<Option<String>> {
+    text.iter().try_for_each(|text| comparable(|| format!("{at}.{name}"), text))?;
+    Ok(text)
+}
+
+/// The list of the field `state` of a filter.
+fn states<T>(given: Option<Vec<T>>) -> Result<Option<Vec<T>>> {
+    if given.as_ref().is_some_and(|list| list.len() > MAX_VALUES) {
+        let sentence = format!("must not have more than {MAX_VALUES} values");
+        return Err(Error::invalid_value("filter.state", sentence));
     }
+    Ok(given)
 }
 
 /// Which records; everything that is given must hold.
@@ -385,11 +399,11 @@ impl SyncSlotFilter {
     /// The condition.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an id with U+0000.
+    /// [`Error::Invalid`] for an id with U+0000, or a list that is too long.
     pub fn condition(self) -> Result<filter::SlotFilter> {
         Ok(filter::SlotFilter {
-            states: self.state.map(|states| states.into_iter().map(Into::into).collect()),
-            document_id: compared("documentId", self.document_id.map(|id| id.0))?,
+            states: states(self.state)?.map(|states| states.into_iter().map(Into::into).collect()),
+            document_id: compared("filter", "documentId", self.document_id.map(|id| id.0))?,
         })
     }
 }
@@ -403,11 +417,16 @@ pub struct SyncJobFilter {
     kind: Option<SyncJobKind>,
 }
 
-impl From<SyncJobFilter> for filter::JobFilter {
-    fn from(given: SyncJobFilter) -> Self {
-        Self {
-            states: given.state.map(|states| states.into_iter().map(|state| JobState::from(state).name()).collect()),
-            kind: given.kind.map(SyncJobKind::name),
-        }
+impl SyncJobFilter {
+    /// The condition.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a list that is too long.
+    pub fn condition(self) -> Result<filter::JobFilter> {
+        let states = states(self.state)?;
+        Ok(filter::JobFilter {
+            states: states.map(|states| states.into_iter().map(|state| JobState::from(state).name()).collect()),
+            kind: self.kind.map(SyncJobKind::name),
+        })
     }
 }

@@ -28,7 +28,6 @@ use crate::graphql::target::Server;
 use crate::graphql::target::Target;
 use crate::service;
 use crate::service::Ctx;
-use crate::store::filter;
 use crate::store::filter::Deleted;
 use crate::store::graph;
 
@@ -207,7 +206,7 @@ impl Query {
         let cx = cx(ctx);
         let args = page::args(cx, first, after, last, before)?;
         let list = &graph::sync::JOBS;
-        let filter: filter::JobFilter = filter.map(Into::into).unwrap_or_default();
+        let filter = filter.unwrap_or_default().condition()?;
         let page = graph::sync::jobs(cx.db(), &filter, &list.window(&args)?).await?;
         let count = counter(cx, move |cx| {
             let filter = filter.clone();

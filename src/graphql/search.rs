@@ -73,8 +73,10 @@ impl SearchInput {
     pub fn request(self) -> Result<SearchRequest> {
         let Self { text, vector, mode, first, model, filter, wait_for, wait_ms } = self;
         let SearchFilter { namespace, document_ids, metadata } = filter.unwrap_or_default();
+        // One revision has one spelling.
         let revision = |text: String| {
-            text.parse::<i64>().map_err(|_| Error::invalid_value("wait_for", "must be a corpus revision"))
+            let parsed = text.parse::<i64>().ok().filter(|revision| revision.to_string() == text);
+            parsed.ok_or_else(|| Error::invalid_value("wait_for", "must be a corpus revision"))
         };
         Ok(SearchRequest {
             text,

@@ -129,6 +129,11 @@ pub async fn first_findings(cx: &Ctx, job_id: &str, class: Class, limit: u64) ->
 pub async fn retry_quarantined(cx: &Ctx, vector_ids: Option<Vec<String>>) -> Result<u64> {
     if let Some(ids) = &vector_ids {
         rules::batch(ids.len(), &cx.config().limits).map_err(|rule| Error::invalid("vector_ids", rule))?;
+        let mut check = rules::Check::default();
+        for id in ids {
+            check.that("vector_ids", rules::ascii_id(id));
+        }
+        check.finish(())?;
     }
     let (ids, target) = (Arc::new(vector_ids), cx.target_id());
     let count = cx
