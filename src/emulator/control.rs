@@ -91,7 +91,11 @@ pub fn configure(call: &Call) -> Result<Plan, Refusal> {
         if wire::field(spec, "pod").is_some() {
             return Err(Refusal::invalid("Configuring pods of a serverless index is not possible"));
         }
-        dialect::check_capacity(wire::field(spec, "serverless").unwrap_or(&Json::Null))?;
+        dialect::check_object("spec", spec)?;
+        if let Some(serverless) = wire::field(spec, "serverless") {
+            dialect::check_object("spec.serverless", serverless)?;
+            dialect::check_capacity(serverless)?;
+        }
     }
     let name = call.index.clone();
     let dialect = dialect(call);

@@ -279,6 +279,14 @@ fn region(place: &Json) -> Result<(String, String), Refusal> {
     Ok((cloud, region))
 }
 
+/// Refuses what is no object where one has to stand.
+///
+/// # Errors
+/// When it is none.
+pub fn check_object(place: &str, json: &Json) -> Result<(), Refusal> {
+    if matches!(json, Json::Object(_)) { Ok(()) } else { shaped(Err(wire::refused(place, json, "an object"))) }
+}
+
 /// Refuses capacity that would have to be bought.
 ///
 /// # Errors

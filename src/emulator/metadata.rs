@@ -10,13 +10,13 @@ use crate::json::Json;
 /// Bytes of one record's metadata, as compact JSON.
 const BYTES: usize = 40_960;
 
-/// Reads the metadata of a record; an empty object is as good as none.
+/// Reads the metadata in the field `name`; an empty object is as good as none.
 ///
 /// # Errors
 /// When it is not flat, or too large.
-pub fn read(json: Option<&Json>) -> Result<Option<Json>, Refusal> {
+pub fn read(name: &str, json: Option<&Json>) -> Result<Option<Json>, Refusal> {
     let Some(json) = json else { return Ok(None) };
-    let Json::Object(entries) = json else { return Err(wire::refused("metadata", json, "an object")) };
+    let Json::Object(entries) = json else { return Err(wire::refused(name, json, "an object")) };
     check_size(json)?;
     let entries = entries.iter().map(|(key, value)| Ok((key.clone(), read_value(key, value)?)));
     let entries = entries.collect::<Result<Vec<_>, Refusal>>()?;

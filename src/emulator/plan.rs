@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+
 use crate::emulator::fault::Answer;
 use crate::emulator::fault::Apply;
 use crate::emulator::fault::Fault;
@@ -129,9 +132,25 @@ fn count(json: &Json, name: &str) -> Result<Option<u64>, Refusal> {
 fn real(json: &Json, name: &str) -> Result<Option<f64>, Refusal> {
     match wire::field(json, name) {
         None => Ok(None),
-        Some(Json::Number(digits)) => Ok(digits.parse().ok()),
+        Some(value @ Json::Number(digits)) => match digits.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Some(number)),
+            Ok(_) | Err(_) => Err(wire::refused(name, value, "a finite number")),
+        },
         Some(other) => Err(wire::refused(name, other, "a number")),
     }
+}
+
+/// Refuses a number outside of what it means.
+fn within(name: &str, number: Option<f64>, fits: impl Fn(f64) -> bool, wanted: &str) -> Result<(), Refusal> {
+    if number.is_none_or(fits) { Ok(()) } else { Err(Refusal::invalid(format!("{name} must be {wanted}"))) }
+}
+
+/// Refuses a setting that says nothing without another.
+fn goes_with(json: &Json, name: &str, other: &str, there: bool) -> Result<(), Refusal> {
+    if there || wire::field(json, name).is_none() {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!("{name} says nothing without {other}")))
 }
 
 fn operations(json: &Json, name: &str) -> Result<Vec<Operation>, Refusal> {
@@ -173,18 +192,27 @@ fn read_fault(json: &Json) -> Result<Fault, Refusal> {
         ids: wire::strings(json, "ids")?.unwrap_or_default(),
     };
     let always = wire::boolean(json, "always")?.unwrap_or(false);
-    let when = match (real(json, "probability")?, real(json, "per_second")?) {
-        (Some(probability), None) => When::Chance { probability, seed: count(json, "seed")?.unwrap_or(0) },
-        (None, Some(per_second)) if per_second > 0.0 => When::Over {
+    let (probability, per_second) = (real(json, "probability")?, real(json, "per_second")?);
+    let (seed, burst) = (count(json, "seed")?, real(json, "burst")?);
+    let retry_after = wire::boolean(json, "retry_after")?;
+    let (skip, times) = (count(json, "skip")?, count(json, "times")?);
+    within("probability", probability, |chance| (0.0..=1.0).contains(&chance), "from 0 to 1")?;
+    within("per_second", per_second, |tokens| tokens > 0.0, "above 0")?;
+    within("burst", burst, |tokens| tokens >= 1.0, "at least 1")?;
+    goes_with(json, "seed", "probability", probability.is_some())?;
+    goes_with(json, "burst", "per_second", per_second.is_some())?;
+    goes_with(json, "retry_after", "per_second", per_second.is_some())?;
+    let when = match (probability, per_second) {
+        (Some(probability), None) => When::Chance { probability, seed: seed.unwrap_or(0) },
+        (None, Some(per_second)) => When::Over {
             per_second,
-            burst: real(json, "burst")?.unwrap_or(per_second).max(1.0),
-            retry_after: wire::boolean(json, "retry_after")?.unwrap_or(false),
+            burst: burst.unwrap_or(per_second).max(1.0),
+            retry_after: retry_after.unwrap_or(false),
         },
-        (None, None) => When::Calls {
-            skip: count(json, "skip")?.unwrap_or(0),
-            times: if always { None } else { Some(count(json, "times")?.unwrap_or(1)) },
-        },
-        _ => return Err(Refusal::invalid("A fault may have probability or per_second, which must be above 0")),
+        (None, None) => {
+            When::Calls { skip: skip.unwrap_or(0), times: if always { None } else { Some(times.unwrap_or(1)) } }
+        }
+        (Some(_), Some(_)) => return Err(Refusal::invalid("A fault may have probability or per_second, not both")),
     };
     let late = wire::integer(json, "late_ms")?.map(|ms| time("late_ms", ms)).transpose()?;
     let apply = match (wire::string(json, "apply")?, late) {
@@ -219,7 +247,19 @@ fn read_answer(json: &Json, limited: bool) -> Result<Answer, Refusal> {
     if let Some((name, _)) = headers.iter().find(|(name, _)| framing.contains(&name.to_ascii_lowercase().as_str())) {
         return Err(Refusal::invalid(format!("headers: {name} is the server's own; there is answer: truncated")));
     }
+    for (name, value) in &headers {
+        if HeaderName::try_from(name.as_str()).is_err() {
+            return Err(Refusal::invalid(format!("headers: {} is no name of a header", text(name.as_str()))));
+        }
+        if HeaderValue::try_from(value.as_str()).is_err() {
+            return Err(Refusal::invalid(format!("headers.{name}: the value must be visible characters of one line")));
+        }
+    }
     let content_type = wire::string(json, "content_type")?;
+    goes_with(json, "content_type", "body", wire::field(json, "body").is_some())?;
+    if content_type.is_some_and(|given| given.is_empty() || HeaderValue::try_from(given).is_err()) {
+        return Err(Refusal::invalid("content_type must be visible characters of one line"));
+    }
     match (wire::string(json, "answer")?, status, wire::field(json, "body")) {
         (None | Some("status"), Some(status), None) => Ok(Answer::Status { status, headers }),
         (None | Some("status"), Some(status), Some(body)) => {

@@ -100,7 +100,7 @@ pub fn read(place: &str, json: &Json) -> Result<(String, Record), Refusal> {
     check_id(&id)?;
     let values = dense(&format!("{place}.values"), wire::field(json, "values"))?;
     let sparse = sparse(&format!("{place}.sparseValues"), wire::field(json, "sparseValues"))?;
-    let metadata = metadata::read(wire::field(json, "metadata"))?;
+    let metadata = metadata::read("metadata", wire::field(json, "metadata"))?;
     Ok((id, Record { values: values.unwrap_or_default(), sparse, metadata }))
 }
 

@@ -14,8 +14,10 @@ use crate::emulator::operation::Operation;
 
 /// Requests that are remembered.
 const KEPT: usize = 100_000;
-/// Ids of records that are remembered with them.
-const IDS: usize = 1_000_000;
+/// Bytes that they may take together, about.
+const BYTES: usize = 32 << 20;
+/// Bytes that a request takes beside its texts.
+const FRAME: usize = 256;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +50,22 @@ pub struct Logged {
     pub status: Option<u16>,
 }
 
+impl Logged {
+    /// How much memory it takes, about.
+    fn weight(&self) -> usize {
+        let text = |text: &String| text.len() + size_of::<String>();
+        let headers: usize = self.headers.iter().map(|(name, value)| text(name) + text(value)).sum();
+        let ids: usize = self.ids.iter().map(text).sum();
+        let rest = self.method.len() + self.path.len() + self.index.len();
+        FRAME + rest + self.namespace.as_ref().map_or(0, String::len) + headers + ids
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     count: u64,
     kept: VecDeque<Logged>,
-    ids: usize,
+    bytes: usize,
 }
 
 /// The request log.
@@ -89,12 +102,12 @@ impl Requests {
         inner.count += 1;
         let number = inner.count;
         logged.number = number;
-        inner.ids += logged.ids.len();
+        inner.bytes += logged.weight();
         inner.kept.push_back(logged);
-        while (inner.kept.len() > KEPT || inner.ids > IDS)
+        while (inner.kept.len() > KEPT || inner.bytes > BYTES)
             && let Some(oldest) = inner.kept.pop_front()
         {
-            inner.ids -= oldest.ids.len();
+            inner.bytes -= oldest.weight();
         }
         drop(inner);
         self.changed.send_modify(|times| *times += 1);
@@ -135,6 +148,6 @@ impl Requests {
     pub fn clear(&self) {
         let mut inner = self.kept();
         inner.kept.clear();
-        inner.ids = 0;
+        inner.bytes = 0;
     }
 }

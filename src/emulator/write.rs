@@ -152,7 +152,7 @@ pub fn update(call: &Call) -> Result<Plan, Refusal> {
     let namespace = namespace(body)?;
     let values = record::dense("values", wire::field(body, "values"))?;
     let sparse = record::sparse("sparseValues", wire::field(body, "sparseValues"))?;
-    let patch = metadata::read(wire::field(body, "setMetadata"))?;
+    let patch = metadata::read("setMetadata", wire::field(body, "setMetadata"))?;
     let filter = select::filter(body, "Update")?;
     let dry = wire::boolean(body, "dryRun")?.unwrap_or(false);
     let index = call.index.clone();

@@ -258,3 +258,72 @@ async fn the_request_log_tells_batches_attempts_and_order_without_the_key() {
     assert_eq!(told("bytes")[1], body.to_string().len());
     assert_eq!(told("namespace"), ["a", "a", "__default__"]);
 }
+
+#[tokio::test]
+async fn a_fault_that_cannot_be_meant_is_refused_by_the_name_of_its_field() {
+    let bench = Bench::with_index("cosine").await;
+    for (body, field) in [
+        (r#"{"probability": 1e400}"#, "probability"),
+        (r#"{"probability": -0.1}"#, "probability"),
+        (r#"{"probability": 2}"#, "probability"),
+        (r#"{"probability": "1"}"#, "probability"),
+        (r#"{"per_second": 1e400}"#, "per_second"),
+        (r#"{"per_second": 0}"#, "per_second"),
+        (r#"{"per_second": 1, "burst": 1e400}"#, "burst"),
+        (r#"{"per_second": 1, "burst": 0}"#, "burst"),
+        (r#"{"per_second": 1, "retry_after": 1}"#, "retry_after"),
+        (r#"{"probability": 1, "per_second": 1}"#, "probability"),
+        (r#"{"probability": 1, "seed": -1}"#, "seed"),
+        (r#"{"seed": "x"}"#, "seed"),
+        (r#"{"seed": 1}"#, "seed"),
+        (r#"{"burst": 5}"#, "burst"),
+        (r#"{"burst": {}}"#, "burst"),
+        (r#"{"retry_after": true}"#, "retry_after"),
+        (r#"{"retry_after": "soon"}"#, "retry_after"),
+        (r#"{"probability": 1, "skip": "x"}"#, "skip"),
+        (r#"{"status": 503, "headers": {"a b": "c"}}"#, "headers"),
+        (r#"{"status": 503, "headers": {"": "c"}}"#, "headers"),
+        (r#"{"status": 503, "headers": {"a\r\nb": "c"}}"#, "headers"),
+        (r#"{"status": 503, "headers": {"x-odd": "c\r\nd: e"}}"#, "headers.x-odd"),
+        (r#"{"status": 503, "body": "b", "content_type": "\r\n"}"#, "content_type"),
+        (r#"{"status": 503, "body": "b", "content_type": ""}"#, "content_type"),
+        (r#"{"status": 503, "content_type": "text/plain"}"#, "content_type"),
+    ] {
+        let answer = bench.send("POST", "/_faults", &[], Some(body.as_bytes().to_vec())).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text);
+        assert!(answer.text.contains(field), "{body}: {}", answer.text);
+        assert_eq!(bench.get("/_faults").await.json()["faults"], json!([]), "{body}");
+    }
+    let good = r#"{"faults": [{"probability": 0.5, "seed": 7}, {"per_second": 0.5, "burst": 2, "retry_after": true}]}"#;
+    assert_eq!(bench.send("POST", "/_faults", &[], Some(good.as_bytes().to_vec())).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_request_log_is_bounded_by_bytes() {
+    let bench = Bench::with_index("cosine").await;
+    let long = "x".repeat(8_000);
+    let asked: u64 = 5_000;
+    for _ in 0..asked {
+        bench.get(&format!("/i/kb/vectors/list?namespace={long}")).await;
+    }
+    let kept = bench.emulator.requests();
+    let last = kept.last().expect("the newest is kept").number;
+    assert!(kept.len() < 4_500 && kept.len() > 1_000, "{}", kept.len());
+    assert_eq!(last - kept[0].number + 1, kept.len() as u64, "the oldest are forgotten first");
+}
+
+#[tokio::test]
+async fn a_spec_that_is_none_and_odd_metadata_are_refused_by_their_names() {
+    let bench = Bench::with_index("cosine").await;
+    for (body, field) in [
+        (json!({"spec": "\u{0}"}), "spec"),
+        (json!({"spec": 7}), "spec"),
+        (json!({"spec": {"serverless": []}}), "spec.serverless"),
+    ] {
+        let body = body.to_string().into_bytes();
+        let answer = bench.send("PATCH", "/indexes/kb", &[], Some(body)).await;
+        assert!((400..500).contains(&answer.status) && answer.text.contains(field), "{}", answer.text);
+    }
+    let answer = bench.kb("/vectors/update", &json!({"id": "x", "setMetadata": 7})).await;
+    assert!(answer.status == 400 && answer.text.contains("setMetadata"), "{}", answer.text);
+}

@@ -327,7 +327,7 @@ async fn no_body_whatever_makes_the_emulator_fail() {
         json!({"fields": {"_values": 1}}),
         deep,
     ];
-    let fields: [(&str, &[&str]); 10] = [
+    let fields: [(&str, &[&str]); 11] = [
         ("/indexes", &["name", "dimension", "metric", "spec", "schema", "deployment", "tags", "deletion_protection"]),
         ("/i/kb/vectors/upsert", &["vectors", "namespace"]),
         ("/i/kb/vectors/update", &["id", "values", "sparseValues", "setMetadata", "filter", "dryRun", "namespace"]),
@@ -337,6 +337,7 @@ async fn no_body_whatever_makes_the_emulator_fail() {
         ("/i/kb/describe_index_stats", &["filter"]),
         ("/i/kb/namespaces", &["name", "schema"]),
         ("/_faults", &["faults", "lag", "ready_after_ms"]),
+        ("/_faults", &["seed", "burst", "retry_after", "content_type", "body", "skip", "always", "apply"]),
         ("/_faults", &["operation", "times", "probability", "per_second", "status", "headers", "late_ms", "answer"]),
     ];
     for (path, names) in fields {
