@@ -1,5 +1,7 @@
 //! `corpusd adopt`: copy a database of the older FastAPI application, and say what came over.
 
+use std::path::PathBuf;
+
 use clap::Arg;
 use clap::ArgAction;
 use clap::ArgMatches;
@@ -9,6 +11,7 @@ use crate::app::App;
 use crate::cli::Failure;
 use crate::cli::args;
 use crate::cli::say;
+use crate::cli::tell;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::settings;
@@ -47,9 +50,19 @@ pub async fn run(matches: &ArgMatches, mut config: Config) -> Result<(), Failure
     }
     config.database.url.clone_from(&to);
     let database = config.database.clone();
-    let app = App::open(config, &Clock::system()).await?;
-    let report = adopt::adopt(app.cx(), source, database).await;
-    app.close().await;
+    let made = NewFile::of(&to);
+    let app = App::open(config, &Clock::system()).await;
+    let report = match app {
+        Ok(app) => {
+            let report = adopt::adopt(app.cx(), source, database).await;
+            app.close().await;
+            report.map_err(Failure::from)
+        }
+        Err(error) => Err(error.into()),
+    };
+    if report.is_err() {
+        made.remove();
+    }
     let report = report?;
     print(&report, &settings::redacted(&from), &settings::redacted(&to));
     match report.findings.len() {
@@ -60,8 +73,31 @@ pub async fn run(matches: &ArgMatches, mut config: Config) -> Result<(), Failure
     }
 }
 
+/// A SQLite file that was not there before.
+struct NewFile(Option<PathBuf>);
+
+impl NewFile {
+    fn of(url: &str) -> Self {
+        match Location::parse(url) {
+            Ok(Location::Sqlite(path)) if path.symlink_metadata().is_err() => Self(Some(path)),
+            Ok(Location::Sqlite(_) | Location::Postgres(_)) | Err(_) => Self(None),
+        }
+    }
+
+    /// Leaves nothing of it.
+    fn remove(self) {
+        let Some(path) = self.0 else { return };
+        for ending in ["", "-wal", "-shm", "-journal"] {
+            let mut file = path.clone().into_os_string();
+            file.push(ending);
+            // Most of them are not there.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
 fn print(report: &Report, from: &str, to: &str) {
-    say(&format!("adopted {from} into {to}"));
+    tell(&format!("adopted {from} into {to}"));
     for (name, count) in [("documents", report.documents), ("chunks", report.chunks), ("embeddings", report.embeddings)]
     {
         say(&format!("  {name:<10} {} of {}", count.copied, count.of));
@@ -73,6 +109,6 @@ fn print(report: &Report, from: &str, to: &str) {
     }
     say(&format!("{} findings:", report.findings.len()));
     for finding in &report.findings {
-        say(&format!("  {finding}"));
+        tell(&format!("  {finding}"));
     }
 }

@@ -188,8 +188,15 @@ impl Found {
             Ok(kind) if kind.is_symlink() && path.is_dir() => {
                 self.skipped.push(format!("skipped: {}: a link to a folder", path.display()));
             }
-            Ok(_) if format_of(path).is_some() => self.files.push(path.to_owned()),
-            Ok(_) => self.skipped.push(format!("skipped: {}: no .txt, .md or .markdown", path.display())),
+            Ok(_) if format_of(path).is_none() => {
+                self.skipped.push(format!("skipped: {}: no .txt, .md or .markdown", path.display()));
+            }
+            // What is behind a link counts; a pipe would be waited for without end.
+            Ok(_) => match path.metadata() {
+                Ok(kind) if kind.is_file() => self.files.push(path.to_owned()),
+                Ok(_) => self.failed.push(format!("failed: {}: no regular file", path.display())),
+                Err(error) => self.failed.push(format!("failed: {}: {error}", path.display())),
+            },
         }
     }
 

@@ -21,9 +21,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use sea_orm::DbErr;
 
 use crate::config::Config;
 use crate::config::LogConfig;
+use crate::store::connect;
 use crate::store::connect::OpenError;
 use crate::telemetry;
 
@@ -66,7 +68,8 @@ impl From<crate::error::Error> for Failure {
     fn from(error: crate::error::Error) -> Self {
         // The person at the terminal owns the database: the cause is theirs to see.
         if let crate::error::Error::Internal(cause) = &error {
-            return Self::Failed(format!("{cause:#}"));
+            let database = cause.downcast_ref::<DbErr>().map(connect::told);
+            return Self::Failed(database.unwrap_or_else(|| format!("{cause:#}")));
         }
         Self::Failed(error.to_string())
     }
@@ -96,7 +99,8 @@ pub fn main() -> ExitCode {
 }
 
 fn report(failure: &Failure) -> ExitCode {
-    eprintln!("corpusd: {failure}");
+    let lines: Vec<String> = failure.to_string().split('\n').map(printable).collect();
+    eprintln!("corpusd: {}", lines.join("\n"));
     failure.code()
 }
 
@@ -135,6 +139,27 @@ fn quieten(config: &mut Config) {
     if config.log.filter == LogConfig::default().filter {
         "warn".clone_into(&mut config.log.filter);
     }
+}
+
+/// A text that others wrote, as a terminal may be told it: what moves the cursor, breaks the line or turns the
+/// direction of reading is spelt out.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.extend(c.escape_unicode())
+            }
+            _ if c.is_control() => out.extend(c.escape_default()),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// One line with texts of others on standard output.
+fn tell(line: &str) {
+    say(&printable(line));
 }
 
 /// One line on standard output; a reader that went away is no failure.

@@ -5,6 +5,8 @@ use std::io::IsTerminal as _;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 
+use crate::cli::printable;
+
 /// How far something is.
 #[derive(Debug)]
 pub enum Progress {
@@ -52,6 +54,7 @@ impl Progress {
 
     /// Something to read while it goes on.
     pub fn note(&self, line: &str) {
+        let line = printable(line);
         match self {
             Self::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
             Self::Lines { .. } => eprintln!("{line}"),

@@ -12,9 +12,11 @@ use crate::cli::Failure;
 use crate::cli::follow;
 use crate::cli::follow::Engine;
 use crate::cli::say;
+use crate::cli::tell;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entity::sync_job::Model;
+use crate::error::Error;
 use crate::rest::reconcile::ReconcileOut;
 use crate::service::jobs;
 use crate::service::jobs::JobState;
@@ -23,9 +25,12 @@ use crate::service::reconcile::Class;
 use crate::service::reconcile::Mode;
 use crate::service::reconcile::Outcome;
 use crate::service::reconcile::Report;
+use crate::store::slots;
 
 /// Findings of each class that are printed.
 const SHOWN: u64 = 10;
+/// Namespaces that are named.
+const NAMESPACES: usize = 10;
 
 /// The arguments of `reconcile`.
 pub fn command() -> Command {
@@ -112,10 +117,28 @@ async fn follow_check(app: &App, job: &Model) -> Result<Outcome, Failure> {
     }
 }
 
+/// Which index this is about.
+async fn compared(app: &App) -> Result<String, Failure> {
+    let (cx, index) = (app.cx(), app.cx().index());
+    let named = match index.place() {
+        Some(place) => format!("the {} index {} at {place}", index.kind(), cx.config().index.name),
+        None => format!("the {} index", index.kind()),
+    };
+    let mut namespaces = slots::namespaces(cx.read(), cx.target_id(), NAMESPACES + 1).await.map_err(Error::from)?;
+    let more = if namespaces.len() > NAMESPACES { ", …" } else { "" };
+    namespaces.truncate(NAMESPACES);
+    Ok(match namespaces.as_slice() {
+        [] => format!("compared with {named}"),
+        [one] => format!("compared with {named}, namespace {one}"),
+        several => format!("compared with {named}, namespaces {}{more}", several.join(", ")),
+    })
+}
+
 async fn print(app: &App, outcome: &Outcome) -> Result<(), Failure> {
     let Outcome { job, report } = outcome;
     let Report { checked, skipped, repaired, .. } = report;
     say(&format!("{checked} compared, {skipped} passed over, {repaired} mended"));
+    tell(&compared(app).await?);
     for class in Class::ALL {
         let count = report.count(class);
         if count == 0 {
@@ -125,7 +148,7 @@ async fn print(app: &App, outcome: &Outcome) -> Result<(), Failure> {
         let rows = reconcile::first_findings(app.cx(), &job.id, class, SHOWN).await?;
         for row in &rows {
             let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-            say(&format!("  {} in {}{detail}", row.vector_id, row.namespace));
+            tell(&format!("  {} in {}{detail}", row.vector_id, row.namespace));
         }
         let more = count - i64::try_from(rows.len()).unwrap_or(i64::MAX);
         if more > 0 {

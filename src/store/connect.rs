@@ -120,8 +120,29 @@ pub enum OpenError {
         missing: String,
     },
     /// Anything else.
-    #[error("the database cannot be opened: {0}")]
+    #[error("the database cannot be opened: {}", told(.0))]
     Database(#[from] DbErr),
+}
+
+impl OpenError {
+    /// The same, naming the file that it is about.
+    fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Database(cause) => Self::Database(DbErr::Custom(format!("{}: {}", path.display(), told(&cause)))),
+            other @ (Self::Url(_)
+            | Self::Seed
+            | Self::NotSeed
+            | Self::Foreign
+            | Self::OldSqlite(_)
+            | Self::Index(_)) => other,
+        }
+    }
+}
+
+/// What the database says; our own sentences bare.
+#[must_use]
+pub fn told(cause: &DbErr) -> String {
+    if let DbErr::Custom(sentence) = cause { sentence.clone() } else { cause.to_string() }
 }
 
 /// Opens the database of `config`, brings its tables up to date and starts its writer.
@@ -130,6 +151,12 @@ pub enum OpenError {
 /// A wrong URL, a database of the older application, or what the database says.
 pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenError> {
     let location = Location::parse(&config.url).map_err(OpenError::Url)?;
+    let file = if let Location::Sqlite(path) = &location { Some(path.clone()) } else { None };
+    let opened = open_at(location, config, clock).await;
+    opened.map_err(|error| if let Some(path) = file { error.of_file(&path) } else { error })
+}
+
+async fn open_at(location: Location, config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenError> {
     let statements: Arc<Statements> = Arc::default();
     let (mut read, mut write) = match &location {
         Location::Sqlite(path) => {
@@ -190,9 +217,8 @@ async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnect
             .max_lifetime(None)
             .test_before_acquire(false)
     };
-    let named = |cause: sqlx::Error| OpenError::Database(DbErr::Custom(format!("{}: {cause}", path.display())));
-    let write = pool(1).connect_with(options.clone()).await.map_err(named)?;
-    let read = pool(config.pool_size).connect_with(options.pragma("query_only", "1")).await.map_err(conn_error)?;
+    let write = pool(1).connect_with(options.clone()).await.map_err(plain_error)?;
+    let read = pool(config.pool_size).connect_with(options.pragma("query_only", "1")).await.map_err(plain_error)?;
     Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(read), SqlxSqliteConnector::from_sqlx_sqlite_pool(write)))
 }
 
@@ -213,6 +239,10 @@ pub(super) async fn postgres(url: &str, config: &DatabaseConfig) -> Result<Datab
         .await
         .map_err(conn_error)?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+fn plain_error(cause: impl std::fmt::Display) -> OpenError {
+    OpenError::Database(DbErr::Custom(cause.to_string()))
 }
 
 fn conn_error(cause: sqlx::Error) -> OpenError {
@@ -236,7 +266,7 @@ fn refuse_foreign_file(path: &Path) -> Result<(), OpenError> {
         Ok((true, _)) => Err(OpenError::Seed),
         Ok((false, true)) => Err(OpenError::Foreign),
         Ok((false, false)) => Ok(()),
-        Err(cause) => Err(OpenError::Database(DbErr::Custom(format!("{}: {cause}", path.display())))),
+        Err(cause) => Err(plain_error(cause)),
     }
 }
 

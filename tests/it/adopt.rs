@@ -350,3 +350,29 @@ async fn the_command_prints_the_report_and_strict_ends_with_1() {
         assert_eq!(output.status.code(), Some(code), "{from}");
     }
 }
+
+#[tokio::test]
+async fn a_failed_adoption_leaves_no_file_behind_and_names_what_it_read() {
+    let (folder, file) = copied("seed-asktemoc.db");
+    rusqlite::Connection::open(&file).unwrap().execute_batch("DROP TABLE embeddings").unwrap();
+    std::fs::write(folder.path().join("junk.db"), "no database at all, and longer than the head of one. ".repeat(20))
+        .unwrap();
+    let there = |folder: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = there(folder.path());
+    for from in ["old.db", "junk.db"] {
+        let url = format!("sqlite:///{from}");
+        let output = run(folder.path(), &["adopt", "--from", &url, "--to", "sqlite:///new.db"]).await;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(!told.contains("Custom Error"), "{told}");
+        assert_eq!(there(folder.path()), before, "{told}");
+    }
+    // One that was there stays.
+    std::fs::write(folder.path().join("mine.db"), "").unwrap();
+    run(folder.path(), &["adopt", "--from", "sqlite:///junk.db", "--to", "sqlite:///mine.db"]).await;
+    assert!(folder.path().join("mine.db").exists());
+}

@@ -13,6 +13,7 @@ use crate::support::TestApp;
 use crate::support::database_url;
 use crate::support::process::Serving;
 use crate::support::process::corpusd;
+use crate::support::process::pipe;
 use crate::support::process::run;
 
 /// A paragraph that makes a chunk of its own.
@@ -113,6 +114,35 @@ async fn files_become_documents_and_are_imported_once() {
         json!([["texts/a.md", "Another heading", "texts/a.md"], ["texts/below/b.txt", "b", "texts/below/b.txt"]])
     );
     assert_eq!(serving.stop().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_fails_and_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(&folder).await;
+    let texts = folder.path().join("texts");
+    std::fs::create_dir(&texts).unwrap();
+    std::fs::write(texts.join("a.md"), "# A\n").unwrap();
+    std::os::unix::fs::symlink(texts.join("a.md"), texts.join("link.md")).unwrap();
+    std::os::unix::fs::symlink("nowhere", texts.join("broken.md")).unwrap();
+    pipe(&texts.join("pipe.md")).await;
+    pipe(&texts.join("named.md")).await;
+    let (code, out, told) = imported(folder.path(), &url, &["texts", "texts/named.md"]).await;
+    assert_eq!((code, out.as_str()), (Some(1), "2 new, 0 updated, 0 unchanged, 0 skipped, 4 failed\n"), "{told}");
+    assert!(told.contains("failed: texts/pipe.md: no regular file"), "{told}");
+}
+
+#[tokio::test]
+async fn a_file_name_cannot_write_to_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(&folder).await;
+    for name in ["nl\nx\u{1b}[31m.md", "\u{202e}dm.exe"] {
+        std::fs::write(folder.path().join(name), b"\xff").unwrap();
+    }
+    let (code, _, told) = imported(folder.path(), &url, &["nl\nx\u{1b}[31m.md", "\u{202e}dm.exe"]).await;
+    assert_eq!(code, Some(1));
+    assert!(told.contains(r"nl\nx\u{1b}[31m.md") && told.contains(r"\u{202e}dm.exe"), "{told:?}");
+    assert!(!told.contains('\u{1b}') && !told.contains('\u{202e}'), "{told:?}");
 }
 
 #[tokio::test]

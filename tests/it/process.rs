@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::support::database_url;
 use crate::support::process::Serving;
 use crate::support::process::corpusd;
+use crate::support::process::pipe;
 use crate::support::process::run;
 
 fn told(output: &Output) -> String {
@@ -154,10 +155,15 @@ async fn migrate_brings_the_tables_and_does_it_again() {
 /// A request whose body the server is waiting for, and what is missing of it.
 async fn half_a_request(serving: &Serving) -> (tokio::net::TcpStream, &'static str) {
     let (first, rest) = (r#"{"title""#, r#": "in flight"}"#);
+    (half_a_post(serving, "/api/documents", first, rest).await, rest)
+}
+
+/// A POST of `first` and `rest`, of which the server has the first part.
+async fn half_a_post(serving: &Serving, path: &str, first: &str, rest: &str) -> tokio::net::TcpStream {
     let host = serving.address.trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(host).await.expect("it listens");
     let head = format!(
-        "POST /api/documents HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n",
         first.len() + rest.len()
     );
@@ -167,7 +173,7 @@ async fn half_a_request(serving: &Serving) -> (tokio::net::TcpStream, &'static s
     stream.read_exact(&mut told).await.expect("it answers");
     assert!(told.starts_with(b"HTTP/1.1 100 Continue"), "{}", String::from_utf8_lossy(&told));
     stream.write_all(first.as_bytes()).await.expect("it reads");
-    (stream, rest)
+    stream
 }
 
 /// Asks it to stop, and waits until it takes no new connections.
@@ -194,6 +200,78 @@ async fn a_request_under_way_is_finished_before_it_ends() {
     let again = Serving::serve(folder.path(), &url).await;
     assert!(again.get("/api/documents").await.1.contains("in flight"));
     assert_eq!(again.stop().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_search_that_waits_is_answered_when_the_server_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serving = Serving::serve(folder.path(), &database_url(&folder).await).await;
+    let query =
+        r#"{"query":"{ search(input: {mode: TEXT, text: \"h\", waitFor: \"9999999\", waitMs: 60000}) { stale } }"}"#;
+    let mut waiting = Vec::new();
+    for (path, body) in [("/graphql", query), ("/api/pinecone/search?wait_for=9999999&wait_ms=60000", "[1, 0]")] {
+        let (first, rest) = body.split_at(2);
+        waiting.push((half_a_post(&serving, path, first, rest).await, rest));
+    }
+    begin_to_stop(&serving).await;
+    for (mut stream, rest) in waiting {
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains(r#""stale":true"#), "{answer}");
+    }
+    assert_eq!(serving.child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_named_is_no_other_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["migrate", "--database-url", ""]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("--database-url: must not be empty"), "{}", told(&output));
+    let output = corpusd(folder.path(), &["migrate"]).env("DATABASE_URL", "").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("DATABASE_URL: must not be empty"), "{}", told(&output));
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_env_file_that_cannot_be_read_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".env");
+    for (text, line) in [
+        (&b"DB_ECHO=true\nPINECONE_API_KEY=\"pcsk_secret\n"[..], ".env: line 2 opens a quote that is not closed"),
+        (b"DB_ECHO=true\n\nPINECONE_API_KEY=pcsk_\xff\n", ".env: line 3 is no UTF-8"),
+        (b"# pcsk_secret\nwhat is this\n", ".env: line 2 is not of the form NAME=value"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = run(folder.path(), &["migrate"]).await;
+        assert_eq!(output.status.code(), Some(2));
+        assert!(told(&output).contains(line) && !told(&output).contains("pcsk_"), "{}", told(&output));
+    }
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let output = run(folder.path(), &["migrate"]).await;
+    assert!(told(&output).contains(".env is a folder"), "{}", told(&output));
+    std::fs::remove_dir(&file).unwrap();
+    pipe(&file).await;
+    let output = run(folder.path(), &["migrate"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains(".env is no regular file"), "{}", told(&output));
+    assert_eq!(names(folder.path()), [".env"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.db"), "no database, and longer than the head of one. ".repeat(20))
+        .unwrap();
+    let output = run(folder.path(), &["migrate", "--database-url", "sqlite:///notes.db"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("notes.db: ") && !told(&output).contains("Custom Error"), "{}", told(&output));
+    let output = run(folder.path(), &["migrate", "--database-url", "sqlite:///none/new.db"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("none/new.db: ") && !told(&output).contains("Custom Error"), "{}", told(&output));
 }
 
 #[tokio::test]

@@ -418,6 +418,35 @@ async fn the_command_tells_by_its_exit_code_whether_the_index_is_what_the_rows_s
 }
 
 #[tokio::test]
+async fn the_command_names_the_index_and_spells_out_what_would_move_the_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(&folder).await;
+    std::fs::write(folder.path().join("a.md"), "# One\n\nA paragraph.\n").unwrap();
+    ends(folder.path(), &["import", "a.md", "--export"], &url, 0).await;
+    let odd = "nl\nx\u{1b}[31m";
+    with_index(&url, async |index| {
+        let ids = index.list("default", None, 10).await.unwrap().ids;
+        let mut record = index.fetch("default", &ids).await.unwrap().remove(0);
+        record.id = odd.to_owned();
+        record.metadata = "{}".to_owned();
+        index.upsert("default", vec![record]).await.unwrap();
+    })
+    .await;
+    let told = quick(folder.path(), &["reconcile"], &url).output().await.unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.lines().any(|line| line == "compared with the local index, namespace default"), "{told}");
+    assert!(told.contains(r"  nl\nx\u{1b}[31m in default") && !told.contains('\u{1b}'), "{told:?}");
+    let json = quick(folder.path(), &["reconcile", "--json"], &url).output().await.unwrap();
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let ids = ["foreign", "legacy", "orphaned"].map(|class| json[class]["records"][0]["id"].clone());
+    assert!(ids.contains(&json!(odd)), "{json}");
+    // The timings that its check keeps are its flags.
+    let flags = ["reconcile", "--sync-timeout-s", "0.2", "--sync-doubt-s", "0.3", "--json"];
+    let output = corpusd(folder.path(), &flags).env("DATABASE_URL", &url).output().await.unwrap();
+    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
 async fn beside_a_server_the_command_queues_its_check_there() {
     let folder = tempfile::tempdir().unwrap();
     let url = database_url(&folder).await;

@@ -38,6 +38,12 @@ pub async fn run(folder: &Path, args: &[&str]) -> Output {
     corpusd(folder, args).output().await.expect("the binary runs")
 }
 
+/// Makes a named pipe that nobody writes to.
+pub async fn pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().await.expect("mkfifo runs");
+    assert!(made.success());
+}
+
 /// A server that said where it listens.
 pub struct Serving {
     pub child: Child,
