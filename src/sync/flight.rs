@@ -5,6 +5,8 @@
 //! (no-op rule, packing), 4.4 (every row of the table) and 5 (bisect, quarantine).
 
 pub mod refused;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -33,6 +35,7 @@ use crate::sync::rates::Operation;
 const ALONE_AFTER: i32 = 8;
 /// After so many it is poison, while others succeed.
 const POISON_AFTER: i32 = 20;
+
 /// What is known when a flight begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -91,6 +94,7 @@ struct Item {
     want: Want,
     hash: String,
     bytes: usize,
+    /// Nothing is sent for it.
     done: bool,
 }
 
@@ -287,12 +291,10 @@ impl Flight {
         }
         let mut acks = Vec::new();
         for number in numbers {
-            let claimed_at = self.claimed_at;
-            let item = &mut self.items[*number];
-            item.done = true;
+            let item = &self.items[*number];
             match &item.want {
                 Want::Put(_) | Want::Remove => acks.push(ack(item, written.lsn, true)),
-                Want::Condemn(refusal) if item.truth.doubt_until > claimed_at => {
+                Want::Condemn(refusal) if item.truth.doubt_until > self.claimed_at => {
                     // An older write may still land behind this deletion: delete again when the doubt has ended.
                     effects.push(Effect::Release(vec![Back {
                         vector_id: item.truth.vector_id.clone(),
@@ -309,7 +311,7 @@ impl Flight {
     }
 
     fn give_back(
-        &mut self,
+        &self,
         request: &Request,
         code: &'static str,
         error: &IndexError,
@@ -318,7 +320,7 @@ impl Flight {
         effects: &mut Vec<Effect>,
     ) {
         let asked = error.retry_after.map_or(0, pace::clamp_retry_after);
-        let back = self.finish(request, |item| Back {
+        let back = self.each(request, |item| Back {
             vector_id: item.truth.vector_id.clone(),
             due_at: now + asked.max(pace::backoff_ms(tries(item), rng)),
             why: Some((code, error.detail.clone())),
@@ -326,9 +328,9 @@ impl Flight {
         effects.push(Effect::Release(back));
     }
 
-    fn doubted(&mut self, request: &Request, error: &IndexError, now: i64, rng: &mut Rng, effects: &mut Vec<Effect>) {
+    fn doubted(&self, request: &Request, error: &IndexError, now: i64, rng: &mut Rng, effects: &mut Vec<Effect>) {
         let asked = error.retry_after.map_or(0, pace::clamp_retry_after);
-        let slots = self.finish(request, |item| {
+        let slots = self.each(request, |item| {
             let due_at = now + asked.max(pace::backoff_ms(tries(item) + 1, rng));
             let why = Some(("in_doubt", error.detail.clone()));
             (Back { vector_id: item.truth.vector_id.clone(), due_at, why }, item.hash.clone())
@@ -336,14 +338,9 @@ impl Flight {
         effects.push(Effect::Doubt(slots));
     }
 
-    fn finish<T>(&mut self, request: &Request, mut each: impl FnMut(&Item) -> T) -> Vec<T> {
+    fn each<T>(&self, request: &Request, mut make: impl FnMut(&Item) -> T) -> Vec<T> {
         let (Request::Upsert(numbers) | Request::Delete(numbers)) = request;
-        let mut made = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            self.items[*number].done = true;
-            made.push(each(&self.items[*number]));
-        }
-        made
+        numbers.iter().map(|number| make(&self.items[*number])).collect()
     }
 
     /// Gives back whatever was not sent.
@@ -351,7 +348,7 @@ impl Flight {
         let queue = std::mem::take(&mut self.queue);
         let mut back = Vec::new();
         for request in &queue {
-            back.extend(self.finish(request, |item| Back {
+            back.extend(self.each(request, |item| Back {
                 vector_id: item.truth.vector_id.clone(),
                 due_at: now,
                 why: None,

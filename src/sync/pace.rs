@@ -167,6 +167,8 @@ mod tests {
                 assert!((1..=ceiling).contains(&backoff_ms(attempts, &mut rng)));
             }
         }
+        let many: Vec<i64> = (0..20_000).map(|_| backoff_ms(1, &mut rng)).collect();
+        assert_eq!((many.iter().min(), many.iter().max()), (Some(&1), Some(&500)));
     }
 
     #[test]
@@ -229,5 +231,50 @@ mod tests {
         }
         assert_eq!(pace.concurrency(), 1);
         assert_eq!(pace.gate(7_100), Gate::Free);
+    }
+
+    #[test]
+    fn twenty_clean_answers_in_a_row_earn_one_more_request_at_a_time() {
+        let mut pace = Pace::default();
+        let mut after = |answers: u32, kind: Option<IndexErrorKind>| {
+            (0..answers).for_each(|_| pace.answered());
+            kind.into_iter().for_each(|kind| pace.failed(kind, None, 0));
+            pace.concurrency()
+        };
+        assert_eq!([after(0, None), after(19, None), after(1, None)], [4, 4, 5]);
+        assert_eq!([after(19, None), after(1, None)], [5, 6]);
+        // What was not applied says nothing against the rate; a doubt halves it, and the count begins anew.
+        assert_eq!([after(19, Some(IndexErrorKind::NotApplied)), after(1, None)], [6, 7]);
+        assert_eq!([after(19, Some(IndexErrorKind::InDoubt)), after(19, None), after(1, None)], [3, 3, 4]);
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_the_breaker_and_a_refusal_is_an_answer() {
+        let mut pace = Pace::default();
+        for answer in [None, Some(IndexErrorKind::Rejected), Some(IndexErrorKind::TargetFault)] {
+            for _ in 0..4 {
+                pace.failed(IndexErrorKind::InDoubt, None, 0);
+            }
+            assert_eq!(pace.gate(0), Gate::Free, "{answer:?}");
+            match answer {
+                None => pace.answered(),
+                Some(kind) => pace.failed(kind, None, 0),
+            }
+        }
+        for _ in 0..5 {
+            assert!(!pace.is_open());
+            pace.failed(IndexErrorKind::InDoubt, None, 0);
+        }
+        assert!(pace.is_open() && pace.concurrency() == 1);
+        pace.failed(IndexErrorKind::Rejected, None, 0);
+        assert!(!pace.is_open() && pace.gate(0) == Gate::Free);
+    }
+
+    #[test]
+    fn a_clock_set_back_holds_nothing_for_longer_than_a_target_may_ask() {
+        let mut pace = Pace::default();
+        pace.failed(IndexErrorKind::NotApplied, Some(Duration::from_secs(3_600)), 1_000);
+        assert_eq!(pace.gate(1_000), Gate::Closed { until: 901_000 });
+        assert_eq!(pace.gate(999), Gate::Free);
     }
 }

@@ -223,4 +223,34 @@ mod tests {
         let large = Rows { chunk_metadata: Some(format!("{{\"a\":\"{}\"}}", "x".repeat(5_000))), ..rows() };
         assert_eq!(payload(&large, "corpus", 4_096).unwrap_err().code, "metadata_too_large");
     }
+
+    #[test]
+    fn the_hash_of_the_same_rows_is_the_same_in_every_version() {
+        // Another means that every record is sent again: let FORMAT grow, and tell of it.
+        assert_eq!(payload(&rows(), "corpus", 40_960).unwrap().hash, "61a613c35167c51a1843cd3bba9ef5ed");
+    }
+
+    #[test]
+    fn the_room_for_the_text_is_used_to_its_last_byte() {
+        let bare = payload(&Rows { text: String::new(), ..rows() }, "corpus", 40_960).unwrap();
+        let limit = bare.canonical.len() + LABELS + 50;
+        let text = |text: String| {
+            let made = payload(&Rows { text, ..rows() }, "corpus", limit).unwrap();
+            let read: serde_json::Value = serde_json::from_str(&made.metadata(1)).unwrap();
+            (read["text"].as_str().unwrap().to_owned(), read[CUT] == true)
+        };
+        // 20 bytes tell that it was cut.
+        for (letter, whole, cut) in [("x", 50, 30), ("\"", 25, 15), ("€", 16, 10), ("\u{1}", 8, 5)] {
+            assert_eq!(text(letter.repeat(whole)), (letter.repeat(whole), false), "{letter:?}");
+            assert_eq!(text(letter.repeat(whole + 1)), (letter.repeat(cut), true), "{letter:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_only_an_adopted_row_can_have_are_left_out() {
+        let rows = Rows { chunk_metadata: Some(r#"{"_cd_x":1,"$y":1,"_c":1,"z":1}"#.to_owned()), ..rows() };
+        let metadata = payload(&rows, "corpus", 40_960).unwrap().metadata(1);
+        let read: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+        assert_eq!(["_cd_x", "$y", "_c", "z"].map(|key| read.get(key).is_some()), [false, false, true, true]);
+    }
 }

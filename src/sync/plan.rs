@@ -44,12 +44,19 @@ mod tests {
         assert_eq!(pack(&sizes(&[1, 1, 1, 1, 1]), 2, 100), [0..2, 2..4, 4..5]);
         assert_eq!(pack(&sizes(&[60, 30, 30, 90]), 10, 100), [0..2, 2..3, 3..4]);
         assert_eq!(pack(&sizes(&[200, 1]), 10, 100), [0..1, 1..2]);
+        assert_eq!(pack(&sizes(&[60, 40, 1]), 10, 100), [0..2, 2..3]);
         assert!(pack(&[], 10, 100).is_empty());
     }
 
     #[test]
     fn a_suspicious_item_is_sent_alone() {
         assert_eq!(pack(&[(1, false), (1, true), (1, false), (1, false)], 10, 100), [0..1, 1..2, 2..4]);
+    }
+
+    #[test]
+    fn the_first_half_has_one_more_when_they_are_odd() {
+        assert_eq!(halves(&[1, 2, 3, 4, 5]), (vec![1, 2, 3], vec![4, 5]));
+        assert_eq!(halves(&[1, 2]), (vec![1], vec![2]));
     }
 
     proptest::proptest! {

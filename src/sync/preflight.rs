@@ -121,4 +121,18 @@ mod tests {
             assert_eq!(code(vector, id, dimension), found);
         }
     }
+
+    #[test]
+    fn a_record_may_have_as_many_bytes_as_a_request_takes_and_an_id_512() {
+        let id = "x".repeat(512);
+        let rows = Rows { vector: vector::to_bytes(&[1.0, 2.0, 3.0]), ..Rows::default() };
+        let with = |upsert_bytes| {
+            let limits = IndexLimits { upsert_bytes, ..LIMITS };
+            check(&rows, "n", &id, 1, Rules { corpus: "c", limits, dimension: None })
+        };
+        let ready = with(10_000).unwrap();
+        assert_eq!(ready.bytes, 512 + 3 * 13 + ready.record.metadata.len() + 64);
+        assert_eq!(with(ready.bytes), Ok(ready.clone()));
+        assert_eq!(with(ready.bytes - 1).unwrap_err().code, "record_too_large");
+    }
 }

@@ -182,4 +182,43 @@ mod tests {
         advance(&mut job, &sweep);
         assert_eq!((job.state.as_str(), job.blocked_reason.as_deref()), ("running", None));
     }
+
+    #[test]
+    fn a_deadline_ends_a_job_that_is_still_open() {
+        let mut job = Model { deadline_at: Some(1_001), ..job() };
+        let mut open = facts(2, 0);
+        open.blocked = Some("key revoked".to_owned());
+        advance(&mut job, &open);
+        assert_eq!((job.state.as_str(), job.error_text.as_deref(), job.finished_at), ("running", None, None));
+        assert_eq!(job.blocked_reason.as_deref(), Some("key revoked"));
+        open.now = 1_001;
+        assert_eq!(
+            advance(&mut job.clone(), &Facts { remains: Remains::default(), ..open.clone() }),
+            Some(News::State)
+        );
+        advance(&mut job, &open);
+        assert_eq!((job.state.as_str(), job.error_text.as_deref()), ("failed", Some("The deadline is over")));
+        assert_eq!((job.finished_at, job.blocked_reason), (Some(1_001), None));
+    }
+
+    #[test]
+    fn a_job_without_records_is_complete_at_once_and_another_waits_until_they_show() {
+        let mut empty = Model { total: 0, ..job() };
+        let mut done = facts(0, 0);
+        done.blocked = Some("key revoked".to_owned());
+        advance(&mut empty, &done);
+        assert_eq!((empty.state.as_str(), empty.visibility.as_str()), ("completed", "verified"));
+        assert_eq!(empty.blocked_reason, None);
+        let mut one = Model { total: 1, ..job() };
+        advance(&mut one, &done);
+        assert_eq!((one.state.as_str(), one.blocked_reason.as_deref()), ("verifying", None));
+        let mut waiting = facts(0, 0);
+        waiting.visible = Some(Visible::NotYet);
+        (waiting.verifying_since, waiting.now) = (1, VISIBLE_WITHIN_MS);
+        assert_eq!(advance(&mut one, &waiting), None);
+        assert_eq!(one.finished_at, None);
+        waiting.now += 1;
+        assert_eq!(advance(&mut one, &waiting), Some(News::State));
+        assert_eq!((one.visibility.as_str(), one.finished_at), ("timeout", Some(VISIBLE_WITHIN_MS + 1)));
+    }
 }

@@ -122,4 +122,18 @@ mod tests {
         buckets.reserve("n", upsert(1), RATES, at(60_000));
         assert_eq!(buckets.full_at.len(), 1);
     }
+
+    #[test]
+    fn one_request_a_second_is_kept_to() {
+        let slow = Rates { requests: 1, upsert_bytes: 1, delete_ids: 1 };
+        for load in [upsert(0), upsert(1), Load { operation: Operation::Delete, amount: 1 }] {
+            let mut buckets = Buckets::default();
+            assert_eq!(buckets.reserve("n", load, slow, at(0)), Duration::ZERO);
+            assert!(close(buckets.reserve("n", load, slow, at(0)), at(750)), "{load:?}");
+        }
+        let mut buckets = Buckets::default();
+        let bytes = Rates { requests: 1_000, ..slow };
+        buckets.reserve("n", upsert(1), bytes, at(0));
+        assert!(close(buckets.reserve("n", upsert(1), bytes, at(0)), at(750)));
+    }
 }

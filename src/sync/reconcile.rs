@@ -413,6 +413,46 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_fetched_when_it_is_listed_and_nothing_of_it_is_on_its_way() {
+        let slot = slot();
+        let pair = |listed, slot| Pair { id: "e", listed, slot };
+        assert!(needs_record(pair(true, Some(&slot)), FACTS));
+        assert!(needs_record(pair(true, None), FACTS));
+        assert!(!needs_record(pair(false, Some(&slot)), FACTS));
+    }
+
+    #[test]
+    fn values_are_the_same_by_what_they_mean() {
+        let json = |text: &str| Json::parse(text.as_bytes(), Literals::Python).unwrap();
+        for (one, other) in [
+            ("null", "null"),
+            ("true", "true"),
+            ("10", "1e1"),
+            ("0", "-0.0"),
+            ("[1,[\"a\"]]", "[1.0,[\"a\"]]"),
+            ("{\"a\":1,\"b\":{}}", "{\"b\":{},\"a\":1.0}"),
+        ] {
+            assert!(same(&json(one), &json(other)), "{one} {other}");
+        }
+        for (one, other) in [
+            ("null", "false"),
+            ("true", "false"),
+            ("\"1\"", "1"),
+            ("1", "2"),
+            ("[1]", "[1,2]"),
+            ("[1,2]", "[1]"),
+            ("[1,2]", "[2,1]"),
+            ("{\"a\":1}", "{\"a\":2}"),
+            ("{\"a\":1}", "{\"b\":1}"),
+            ("{\"a\":1}", "{\"a\":1,\"b\":1}"),
+            ("{\"a\":1,\"b\":1}", "{\"a\":1}"),
+            ("[]", "{}"),
+        ] {
+            assert!(!same(&json(one), &json(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
     fn rows_that_would_be_refused_now_are_stale() {
         let refused = Compared { rows: Some(Rows { vector: vector::to_bytes(&[0.0, 0.0]), ..rows() }), ..slot() };
         let detail = Some("the rows would be refused: vector_zero".to_owned());

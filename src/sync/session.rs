@@ -109,4 +109,14 @@ mod tests {
         assert_eq!(observer.look(&live, "own", (s(129), s(200)), s(30)), []);
         assert_eq!(observer.look(&live, "own", (s(130), s(130)), s(30)), live);
     }
+
+    #[test]
+    fn whoever_has_left_is_forgotten() {
+        let mut observer = Observer::default();
+        let live = [("other".to_owned(), 1)];
+        assert_eq!(observer.look(&live, "own", (s(0), s(0)), s(30)), []);
+        assert_eq!(observer.look(&[], "own", (s(10), s(10)), s(30)), []);
+        assert_eq!(observer.look(&live, "own", (s(40), s(40)), s(30)), []);
+        assert_eq!(observer.look(&live, "own", (s(70), s(70)), s(30)), live);
+    }
 }

@@ -52,8 +52,7 @@ impl Flight {
         let Some(number) = numbers.first().copied() else { return };
         match (request, error.kind) {
             (Request::Delete(_), _) => {
-                let item = &mut self.items[number];
-                item.done = true;
+                let item = &self.items[number];
                 let refusal = match &item.want {
                     Want::Condemn(refusal) => refusal.clone(),
                     Want::Put(_) | Want::Remove => Refusal::new("target_rejected", error.detail.clone()),
@@ -111,8 +110,7 @@ impl Flight {
                 let back = suspects
                     .iter()
                     .map(|(number, text)| {
-                        let item = &mut self.items[*number];
-                        item.done = true;
+                        let item = &self.items[*number];
                         Back {
                             vector_id: item.truth.vector_id.clone(),
                             due_at: now + pace::backoff_ms(tries(item) + 4, rng),
@@ -150,7 +148,6 @@ impl Flight {
             let impossible = refusal.code == "bad_id";
             ABSENT.clone_into(&mut item.hash);
             if never || gone || impossible {
-                item.done = true;
                 effects.push(Effect::Quarantine(refused(item, refusal, false)));
             } else {
                 doomed.push(*number);
