@@ -50,8 +50,10 @@ mod faults;
 mod following;
 mod races;
 mod rates;
+mod rows;
 mod stopping;
 mod targets;
+mod turns;
 
 /// An application over a memory index, and what its invariants were when they were last looked at.
 pub struct Lab {

@@ -499,7 +499,7 @@ async fn events_of_a_check_are_dense_and_carry_what_was_found_by_then() {
     let events = jobs::events_after(lab.test.cx(), &job.id, 0).await.unwrap();
     let numbers: Vec<i64> = events.iter().map(|event| event.seq).collect();
     assert_eq!(numbers, (1..=lab.job(&job.id).await.event_seq).collect::<Vec<i64>>());
-    assert!(events.iter().any(|event| event.message.as_deref().is_some_and(|text| text.contains("once more"))));
+    assert!(events.iter().any(|event| event.message.as_deref().is_some_and(|text| text.contains("once more, 120 s"))));
     let found: Vec<i64> = events.iter().map(|event| reconcile::report(&event.job).unwrap().missing).collect();
     assert!(found.is_sorted() && found.first() == Some(&0) && found.last() == Some(&1), "{found:?}");
     let mut states: Vec<String> = events.into_iter().map(|event| event.job.state).collect();
