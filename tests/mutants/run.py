@@ -1,0 +1,402 @@
+#!/usr/bin/env python3
+"""Mutation testing of src/sync/: how many small changes of the engine do the tests notice?
+
+    tests/mutants/run.py build            copies the tree, puts every mutant into the copy, builds it once
+    tests/mutants/run.py cover            runs the tests once, and notes which test comes by which mutant
+    tests/mutants/run.py run [--jobs 2]   brings one mutant after another to life, and runs the tests that come by it
+    tests/mutants/run.py report           the table by file, and the survivors
+
+One build holds all mutants (src/main.rs), so a mutant costs a run of some tests and no compiler. Everything is kept
+in target/mutants, and `run` goes on where it was stopped; `run --again survived` takes those once more, after tests
+were added. Tests run from the fast to the slow, and stop at the first that fails: inline tests, the simulator's seeds
+0..400, its scenarios, then those of tests/it whose name begins with sync, pinecone or reconcile. Tests with real
+processes are left out, and so are those of PostgreSQL. Whoever runs into a time limit is caught.
+"""
+
+import argparse
+import concurrent.futures
+import functools
+import json
+import os
+import queue
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+WORK = ROOT / "target/mutants"
+COPY = WORK / "tree"
+DROPPED = WORK / "dropped.txt"
+RESULTS = WORK / "results.jsonl"
+EQUAL = HERE / "equal.txt"
+PREFIXES = ("sync", "pinecone::", "reconcile")
+SEEDS = {"few seeds": (0, 2), "some seeds": (2, 40), "more seeds": (40, 400)}
+CHILDREN = set()
+# Databases of tests, where the disk is not waited for.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# Seconds from which on a test is slow.
+SLOW = 0.7
+
+
+def environment(**more):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CORPUSD_")}
+    return env | {"CARGO_TARGET_DIR": str(WORK / "target"), "RUST_BACKTRACE": "0", "CARGO_TERM_COLOR": "never"} | more
+
+
+# ------------------------------------------------------------------- build
+def copy_tree():
+    """The tree as it is now; what did not change keeps its time."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    names = {name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
+    for name in names:
+        old, new = ROOT / name, COPY / name
+        mutated = name.startswith("src/sync/") or name == "src/lib.rs"
+        if mutated or not new.exists() or new.read_bytes() != old.read_bytes():
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, new)
+    for folder in ("src", "tests"):
+        for file in (COPY / folder).rglob("*.rs"):
+            if str(file.relative_to(COPY)) not in names:
+                file.unlink()
+
+
+def mutate():
+    copy_tree()
+    subprocess.run(
+        ["cargo", "run", "--quiet", "--manifest-path", HERE / "Cargo.toml", "--", COPY, DROPPED],
+        check=True,
+        env=environment(CARGO_TARGET_DIR=str(WORK / "tool")),
+    )
+
+
+def mutants():
+    rows = []
+    for line in (COPY / "mutants.tsv").read_text().splitlines():
+        number, file, at, column, within, what, begin, opened, end = line.split("\t")
+        rows.append(
+            dict(id=int(number), file=file, line=int(at), column=int(column), within=within, what=what,
+                 begin=int(begin), opened=int(opened), end=int(end))
+        )  # fmt: skip
+    # A name that outlives changes elsewhere in the file.
+    seen = defaultdict(int)
+    for row in rows:
+        key = f"{row['file']} | {row['within']} | {row['what']}"
+        seen[key] += 1
+        row["name"] = key if seen[key] == 1 else f"{key} | {seen[key]}"
+    return rows
+
+
+def compile_errors(arguments):
+    """The errors of a build, as (file, first byte, text); none when it is well."""
+    done = subprocess.run(["cargo", *arguments, "--message-format=json"], cwd=COPY, env=environment(), stdout=subprocess.PIPE)
+    errors, binaries = [], {}
+    for line in done.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["kind"] != ["bin"]:
+            binaries[message["target"]["name"]] = message["executable"]
+        if message["reason"] == "compiler-message" and message["message"]["level"] == "error":
+            text = message["message"]
+            spans = [(span["file_name"], span["byte_start"], span["byte_end"]) for span in text["spans"] if span["is_primary"]]
+            errors.append((spans, text["message"]))
+    if done.returncode and not errors:
+        sys.exit("the build fails, and not by an error of the compiler")
+    return errors, binaries
+
+
+def keep(binaries):
+    """Copies, so that a build does not change what a run is about."""
+    (WORK / "bin").mkdir(exist_ok=True)
+    kept = {}
+    for name, path in binaries.items():
+        kept[name] = str(WORK / "bin" / name)
+        Path(kept[name]).unlink(missing_ok=True)
+        shutil.copy2(path, kept[name])
+    (WORK / "binaries.json").write_text(json.dumps(kept))
+
+
+def build(_):
+    WORK.mkdir(parents=True, exist_ok=True)
+    DROPPED.write_text("")
+    dropped = set()
+    for turn in range(40):
+        mutate()
+        errors, _ = compile_errors(["check", "--lib"])
+        if not errors:
+            break
+        rows, bad = mutants(), set()
+        for spans, text in errors:
+            for file, first, last in spans:
+                around = [row for row in rows if row["file"] == file and row["id"] not in dropped and row["begin"] <= first < row["end"]]
+                inside = [row for row in around if first < row["opened"]]
+                chosen = min(inside or around, key=lambda row: row["end"] - row["begin"], default=None)
+                if chosen:
+                    bad.add(chosen["id"])
+                else:
+                    print(f"nobody's error: {file}:{first}: {text}")
+        print(f"turn {turn}: {len(errors)} errors, {len(bad)} mutants do not compile")
+        if not bad:
+            sys.exit("no mutant is the cause")
+        dropped |= bad
+        DROPPED.write_text("".join(f"{one}\n" for one in sorted(dropped)))
+    errors, binaries = compile_errors(["test", "--no-run", "--lib", "--test", "sim", "--test", "it"])
+    if errors:
+        sys.exit(f"the tests do not compile: {errors[:3]}")
+    keep(binaries)
+    print(f"{len(mutants()) - len(dropped)} mutants, {len(dropped)} more did not compile")
+
+
+def alive():
+    dropped = {int(line) for line in DROPPED.read_text().splitlines()}
+    return [row for row in mutants() if row["id"] not in dropped]
+
+
+# ------------------------------------------------------------------- tests
+def run_tests(binary, arguments, seconds, **env):
+    """How a run of tests ends: passed, failed (and by which test), or out of time."""
+    folder = tempfile.mkdtemp(prefix="mutant", dir=MEMORY)
+    # What goes round and round is ended by the time of the processor, so that a busy machine ends nothing else.
+    command = ["prlimit", f"--cpu={round(8 + 2 * seconds)}", binary, *arguments]
+    limit = 40 + 8 * seconds
+    begin = time.monotonic()
+    child = subprocess.Popen(
+        command, cwd=COPY, env=environment(TMPDIR=folder, **env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, start_new_session=True, text=True, errors="replace",
+    )  # fmt: skip
+    CHILDREN.add(child.pid)
+    lines = queue.Queue()
+
+    def read():
+        for line in child.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    outcome = None
+    while outcome is None:
+        try:
+            line = lines.get(timeout=max(0.01, begin + limit - time.monotonic()))
+        except queue.Empty:
+            outcome = ("timeout", None)
+            break
+        if line is None:
+            code = child.wait()
+            ended = "timeout" if code in (-signal.SIGXCPU, -signal.SIGKILL) else "failed"
+            outcome = ("passed", None) if code == 0 else (ended, "the process")
+        elif line.startswith("test ") and line.rstrip().endswith("... FAILED"):
+            outcome = ("failed", line.split()[1])
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
+    CHILDREN.discard(child.pid)
+    shutil.rmtree(folder, ignore_errors=True)
+    return (*outcome, time.monotonic() - begin)
+
+
+def end(*_):
+    """No test outlives this process."""
+    for child in list(CHILDREN):
+        os.killpg(child, signal.SIGKILL)
+    os._exit(1)
+
+
+def listed(binary):
+    out = subprocess.run([binary, "--list"], cwd=COPY, env=environment(), capture_output=True, text=True, check=True)
+    return [line.removesuffix(": test") for line in out.stdout.splitlines() if line.endswith(": test")]
+
+
+def groups(binaries):
+    """The tests by what they are, as {name: (binary, tests, environment)}."""
+    lib = [name for name in listed(binaries["corpusd"]) if name.startswith("sync::")]
+    sim = [name for name in listed(binaries["sim"]) if not name.startswith("broken::")]
+    seeds = [name for name in sim if "every_seed" in name]
+    it = [name for name in listed(binaries["it"]) if name.startswith(PREFIXES)]
+    several = {name: (binaries["sim"], seeds, dict(CORPUSD_SIM_SEEDS=f"{of[0]}..{of[1]}")) for name, of in SEEDS.items()}
+    return several | {
+        "lib": (binaries["corpusd"], lib, {}),
+        "sim": (binaries["sim"], [name for name in sim if name not in seeds], {}),
+        "it": (binaries["it"], [name for name in it if name.startswith("sync")], {}),
+        "it beside": (binaries["it"], [name for name in it if not name.startswith("sync")], {}),
+    }
+
+
+def plan(binaries, covered):
+    """The order of things, from the fast to the slow: (group, binary, tests, environment, whether it is slow)."""
+    for slow, order in ((False, ("lib", "few seeds", "some seeds", "sim", "it", "it beside")), (True, ("more seeds", "sim", "it", "it beside"))):
+        for name in order:
+            binary, tests, env = groups_of(binaries)[name]
+            seconds = covered[name]["seconds"]
+            chosen = [test for test in tests if "seeds" in name or (seconds.get(test, 0) >= SLOW) == slow]
+            yield name, binary, chosen, env, slow
+
+
+@functools.cache
+def _groups(text):
+    return groups(json.loads(text))
+
+
+def groups_of(binaries):
+    return _groups(json.dumps(binaries))
+
+
+def timed(binary, tests, env):
+    """How long each test takes, one after the other."""
+    child = subprocess.Popen(
+        [binary, "--exact", "--test-threads=1", *tests], cwd=COPY, env=environment(**env), stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, bufsize=1,
+    )  # fmt: skip
+    seconds, last = {}, time.monotonic()
+    for line in child.stdout:
+        now = time.monotonic()
+        if line.startswith("test ") and line.rstrip().endswith("... ok"):
+            seconds[line.split()[1]] = now - last
+        last = now
+    if child.wait() != 0:
+        sys.exit(f"without a mutant: {sorted(set(tests) - set(seconds))}")
+    return seconds
+
+
+def cover(_):
+    binaries = json.loads((WORK / "binaries.json").read_text())
+    covered = {}
+    for name, (binary, tests, env) in groups_of(binaries).items():
+        log = WORK / f"cover.{name.replace(' ', '_')}"
+        log.unlink(missing_ok=True)
+        seconds = timed(binary, tests, env)
+        outcome = run_tests(binary, ["--exact", "--test-threads=2", *tests], 3600, CORPUSD_MUTANT_COVER=str(log), **env)
+        if outcome[0] != "passed":
+            sys.exit(f"while covering, {name}: {outcome}")
+        by = defaultdict(set)
+        for line in log.read_text().splitlines():
+            thread, number = line.rsplit("\t", 1)
+            # Threads that bear no test's name belong to any of them.
+            by[int(number)].add(thread if thread in tests else "*")
+        covered[name] = dict(seconds=seconds, by={number: sorted(names) for number, names in by.items()})
+        print(f"{name}: {len(tests)} tests in {sum(seconds.values()):.1f} s come by {len(by)} mutants")
+    (WORK / "cover.json").write_text(json.dumps(covered))
+
+
+def judge(row, steps, covered, before, quick):
+    reached, seconds = any(known["by"].get(str(row["id"])) for known in covered.values()), 0.0
+    for name, binary, tests, env, slow in steps:
+        if slow and quick:
+            return dict(outcome="slow ones left" if reached else "unreached", seconds=round(seconds, 1))
+        if before == "slow ones left" and not slow:
+            continue
+        known = covered[name]
+        by = known["by"].get(str(row["id"]), [])
+        chosen = [test for test in tests if test in by or "*" in by]
+        if not chosen:
+            continue
+        expected = sum(known["seconds"].get(test, 1) for test in chosen)
+        outcome, test, took = run_tests(
+            binary, ["--exact", "--test-threads=2", *chosen], expected, CORPUSD_MUTANT=str(row["id"]), **env
+        )
+        seconds += took
+        if outcome != "passed":
+            return dict(outcome="caught" if outcome == "failed" else "timeout", stage=name, test=test, seconds=round(seconds, 1))
+    return dict(outcome="survived" if reached else "unreached", seconds=round(seconds, 1))
+
+
+def results():
+    found = {}
+    if RESULTS.exists():
+        for line in RESULTS.read_text().splitlines():
+            one = json.loads(line)
+            found[one["name"]] = one
+    return found
+
+
+def run(arguments):
+    binaries = json.loads((WORK / "binaries.json").read_text())
+    covered = json.loads((WORK / "cover.json").read_text())
+    steps = list(plan(binaries, covered))
+    known = results()
+    again = set(arguments.again or []) | (set() if arguments.quick else {"slow ones left"})
+    todo = [row for row in alive() if row["name"] not in known or known[row["name"]]["outcome"] in again]
+    todo = [row for row in todo if not arguments.only or any(part in row["name"] for part in arguments.only)]
+    # In no order, so that a part of them already tells of the whole.
+    random.Random(1).shuffle(todo)
+
+    def one(row):
+        before = known.get(row["name"], {}).get("outcome")
+        return row, judge(row, steps, covered, None if before in (arguments.again or []) else before, arguments.quick)
+
+    counts = defaultdict(int)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool, RESULTS.open("a") as out:
+        for done, future in enumerate(concurrent.futures.as_completed([pool.submit(one, row) for row in todo]), 1):
+            row, outcome = future.result()
+            counts[outcome["outcome"]] += 1
+            out.write(json.dumps(dict(name=row["name"], line=row["line"]) | outcome) + "\n")
+            out.flush()
+            if done % 25 == 0 or done == len(todo):
+                print(f"{done} of {len(todo)}: {dict(counts)}", flush=True)
+
+
+# ------------------------------------------------------------------ report
+def equal():
+    """Mutants that do the same as the original, with the reason: `name # reason`, a line each."""
+    if not EQUAL.exists():
+        return {}
+    lines = [line for line in EQUAL.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.rsplit(" # ", 1) for line in lines)
+
+
+def report(arguments):
+    known, same = results(), equal()
+    table = defaultdict(lambda: defaultdict(int))
+    left = []
+    for row in alive():
+        outcome = known.get(row["name"], {}).get("outcome", "not run")
+        if outcome in ("survived", "unreached"):
+            if row["name"] in same:
+                outcome = "equal"
+            else:
+                left.append((row, outcome))
+        for key in (row["file"], "all"):
+            table[key]["mutants"] += 1
+            table[key][outcome] += 1
+    columns = ("mutants", "caught", "timeout", "unreached", "survived", "equal", "not run")
+    print("| file | " + " | ".join(columns) + " | score |\n|---|" + "---|" * (len(columns) + 1))
+    for name in sorted(table, key=lambda name: (name == "all", name)):
+        row = table[name]
+        score = 100 * (row["caught"] + row["timeout"]) / max(1, row["mutants"] - row["equal"])
+        print(f"| {name.removeprefix('src/sync/')} | " + " | ".join(str(row[column]) for column in columns) + f" | {score:.1f} % |")
+    if not arguments.table:
+        for row, outcome in left:
+            print(f"{outcome}: {row['file']}:{row['line']}:{row['column']}: {row['within']}: {row['what']}")
+
+
+def main():
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    steps = parser.add_subparsers(required=True)
+    steps.add_parser("build").set_defaults(step=build)
+    steps.add_parser("cover").set_defaults(step=cover)
+    step = steps.add_parser("run")
+    step.add_argument("--jobs", type=int, default=2)
+    step.add_argument("--again", nargs="*", help="outcomes that are looked at once more")
+    step.add_argument("--quick", action="store_true", help="leave the slow tests for later")
+    step.add_argument("--only", nargs="*", help="parts of names")
+    step.set_defaults(step=run)
+    step = steps.add_parser("report")
+    step.add_argument("--table", action="store_true", help="without the survivors")
+    step.set_defaults(step=report)
+    arguments = parser.parse_args()
+    arguments.step(arguments)
+
+
+if __name__ == "__main__":
+    main()
