@@ -295,7 +295,7 @@ mod tests {
                 format!("Unknown field \"{long}\" on type \"Query\"."),
                 format!("Unknown field \"{cut}\" on type \"Query\"."),
             ),
-            (format!("input.{long}: must be a string"), format!("input.{}…: must be a string", "é".repeat(194))),
+            (format!("input.{long}: must be a string"), format!("input.{}… must be a string", "é".repeat(194))),
             (" --> 1:3\n1 | ".to_owned() + &"y ".repeat(1000) + "\n= expected a name", {
                 format!(" --> 1:3\n1 | {}…\n= expected a name", "y ".repeat(98))
             }),

@@ -134,6 +134,8 @@ impl OpenError {
             | Self::NotSeed
             | Self::Foreign
             | Self::OldSqlite(_)
+            | Self::Newer(_)
+            | Self::Diverged { .. }
             | Self::Index(_)) => other,
         }
     }

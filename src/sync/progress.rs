@@ -214,11 +214,11 @@ mod tests {
         assert_eq!((one.state.as_str(), one.blocked_reason.as_deref()), ("verifying", None));
         let mut waiting = facts(0, 0);
         waiting.visible = Some(Visible::NotYet);
-        (waiting.verifying_since, waiting.now) = (1, VISIBLE_WITHIN_MS);
+        waiting.verified_for = VISIBLE_WITHIN - Duration::from_millis(1);
         assert_eq!(advance(&mut one, &waiting), None);
         assert_eq!(one.finished_at, None);
-        waiting.now += 1;
+        waiting.verified_for = VISIBLE_WITHIN;
         assert_eq!(advance(&mut one, &waiting), Some(News::State));
-        assert_eq!((one.visibility.as_str(), one.finished_at), ("timeout", Some(VISIBLE_WITHIN_MS + 1)));
+        assert_eq!((one.visibility.as_str(), one.finished_at), ("timeout", Some(1_000)));
     }
 }

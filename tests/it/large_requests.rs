@@ -14,7 +14,7 @@ use crate::support::socket::serve;
 /// Far less than what was sent, and enough for any sentence with its frame.
 const ANSWER: usize = 8_000;
 
-fn graphql(query: &str, variables: Value) -> String {
+fn graphql(query: &str, variables: &Value) -> String {
     json!({ "query": query, "variables": variables }).to_string()
 }
 
@@ -27,7 +27,7 @@ fn a_large_body_is_read_on_no_thread_that_answers_others() {
         let many: serde_json::Map<String, Value> = (0..20_000).map(|i| (format!("k{i}"), json!(1))).collect();
         for (path, body) in [
             ("/api/documents", json!({ "metadata": many }).to_string()),
-            ("/graphql", graphql("{ __typename }", Value::Object(many.clone()))),
+            ("/graphql", graphql("{ __typename }", &Value::Object(many.clone()))),
         ] {
             let small = test.send("POST", path, "application/json", "{}").await;
             assert!((400..500).contains(&small.status), "{}", small.text);
@@ -81,7 +81,7 @@ async fn no_error_repeats_a_large_part_of_its_request() {
     let mut socket = Socket::ready(address).await;
     let longs = ["y".repeat(300_000), "\u{1}\"".repeat(100_000), "\u{1f600}".repeat(60_000)];
     for (number, (query, variables)) in longs.iter().flat_map(|long| flawed(long)).enumerate() {
-        let answer = test.send("POST", "/graphql", "application/json", graphql(&query, variables.clone())).await;
+        let answer = test.send("POST", "/graphql", "application/json", graphql(&query, &variables)).await;
         let Answer { status, text, .. } = &answer;
         let shown: String = text.chars().take(300).collect();
         assert!(*status < 500 && text.contains("\"errors\""), "{status} {shown}");

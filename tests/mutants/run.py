@@ -324,7 +324,9 @@ def run(arguments):
     steps = list(plan(binaries, covered))
     known = results()
     again = set(arguments.again or []) | (set() if arguments.quick else {"slow ones left"})
+    same = equal()
     todo = [row for row in alive() if row["name"] not in known or known[row["name"]]["outcome"] in again]
+    todo = [row for row in todo if row["name"] not in same]
     todo = [row for row in todo if not arguments.only or any(part in row["name"] for part in arguments.only)]
     # In no order, so that a part of them already tells of the whole.
     random.Random(1).shuffle(todo)
@@ -359,15 +361,16 @@ def report(arguments):
     left = []
     for row in alive():
         outcome = known.get(row["name"], {}).get("outcome", "not run")
-        if outcome in ("survived", "unreached"):
-            if row["name"] in same:
-                outcome = "equal"
-            else:
-                left.append((row, outcome))
+        if row["name"] in same:
+            if outcome in ("caught", "timeout"):
+                print(f"it is said to be equal, and was caught: {row['name']}")
+            outcome = "equal"
+        elif outcome not in ("caught", "timeout"):
+            left.append((row, outcome))
         for key in (row["file"], "all"):
             table[key]["mutants"] += 1
             table[key][outcome] += 1
-    columns = ("mutants", "caught", "timeout", "unreached", "survived", "equal", "not run")
+    columns = ("mutants", "caught", "timeout", "unreached", "survived", "slow ones left", "not run", "equal")
     print("| file | " + " | ".join(columns) + " | score |\n|---|" + "---|" * (len(columns) + 1))
     for name in sorted(table, key=lambda name: (name == "all", name)):
         row = table[name]

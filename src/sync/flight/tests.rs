@@ -131,11 +131,11 @@ fn quarantined(id: &str, code: &'static str, text: &str, deleted: bool) -> Effec
 /// Ids, delays and codes of what was given back.
 fn backs(effect: &Effect) -> Vec<(String, i64, Option<&'static str>)> {
     let brief = |back: &Back| (back.vector_id.clone(), back.due_at - NOW, back.why.as_ref().map(|(code, _)| *code));
-    match effect {
-        Effect::Release(slots) => slots.iter().map(brief).collect(),
-        Effect::Doubt(slots) => slots.iter().map(|(back, _)| brief(back)).collect(),
-        other => panic!("{other:?}"),
+    if let Effect::Release(slots) = effect {
+        return slots.iter().map(brief).collect();
     }
+    let Effect::Doubt(slots) = effect else { panic!("{effect:?}") };
+    slots.iter().map(|(back, _)| brief(back)).collect()
 }
 
 /// What was given back at once, because it was not sent.
