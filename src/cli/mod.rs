@@ -6,6 +6,7 @@
 mod adopt;
 mod args;
 mod demo;
+mod dot_env;
 mod emulate;
 mod export;
 mod follow;
