@@ -32,7 +32,7 @@ use crate::graphql::http::Answer;
 use crate::graphql::http::refused;
 use crate::graphql::value;
 use crate::graphql::value::Malformed;
-use crate::json;
+use crate::json::envelope;
 use crate::parsing;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -190,7 +190,7 @@ impl Connection {
                 if let Malformed::Request(told) = &malformed {
                     reason = format!("Invalid message: {told}");
                 }
-                let [kind, id] = json::strings_of(text.as_bytes(), ["type", "id"]).unwrap_or_default();
+                let [kind, id] = envelope::strings_of(text.as_bytes(), ["type", "id"]).unwrap_or_default();
                 (kind, id, Err(malformed))
             }
             Ok(_) => (None, None, Err(Malformed::Request("A message is an object".to_owned()))),
