@@ -26,6 +26,7 @@ pub mod page;
 pub mod read;
 pub mod readers;
 pub mod reconcile;
+pub mod record;
 pub mod search;
 pub mod seed;
 pub mod slots;

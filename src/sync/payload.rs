@@ -12,7 +12,7 @@ use crate::json::Json;
 use crate::json::Literals;
 use crate::json::is_beyond_f64;
 use crate::json::write_string;
-use crate::store::claims::Rows;
+use crate::store::record::Rows;
 use crate::sync::preflight::Refusal;
 
 /// Grows when the same rows make another record than before: everything is sent again.

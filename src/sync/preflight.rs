@@ -4,7 +4,7 @@
 
 use crate::index::IndexLimits;
 use crate::index::VectorRecord;
-use crate::store::claims::Rows;
+use crate::store::record::Rows;
 use crate::store::vector;
 use crate::sync::payload;
 

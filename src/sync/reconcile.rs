@@ -235,7 +235,7 @@ fn same(wanted: &Json, found: &Json) -> bool {
 mod tests {
     use super::*;
     use crate::index::IndexLimits;
-    use crate::store::claims::Rows;
+    use crate::store::record::Rows;
     use crate::store::vector;
 
     const LIMITS: IndexLimits = IndexLimits {

@@ -4,8 +4,8 @@ use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::QueryResult;
 
-use crate::store::claims;
-use crate::store::claims::Rows;
+use crate::store::record;
+use crate::store::record::Rows;
 use crate::store::slots::CLEAN;
 use crate::store::sql::Sql;
 
@@ -71,8 +71,8 @@ fn select(conn: &impl ConnectionTrait, target_id: i64, namespace: &str, text_cha
     let mut sql = Sql::new(conn);
     sql.push("SELECT s.vector_id, s.want = 'present', s.want_rev, s.claim_token IS NULL AND ").push(CLEAN);
     sql.push(", s.acked_at, s.acked_hash");
-    claims::push_rows(&mut sql, text_chars);
-    sql.push(" FROM sync_slots s JOIN sync_targets t ON t.id = s.target_id").push(claims::JOIN_ROWS);
+    record::push(&mut sql, text_chars);
+    sql.push(" FROM sync_slots s JOIN sync_targets t ON t.id = s.target_id").push(record::JOIN);
     sql.push(" WHERE s.target_id = ").bind(target_id).push(" AND s.namespace = ").bind(namespace);
     sql
 }
@@ -85,7 +85,7 @@ fn compared(row: &QueryResult) -> Result<Compared, DbErr> {
         clean: row.try_get_by_index(3)?,
         acked_at: row.try_get_by_index(4)?,
         acked_hash: row.try_get_by_index(5)?,
-        rows: claims::rows(row, 6)?,
+        rows: record::read(row, 6)?,
     })
 }
 

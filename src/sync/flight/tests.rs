@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::index::IndexLimits;
-use crate::store::claims::Rows;
+use crate::store::record::Rows;
 use crate::store::vector;
 use crate::sync::flight::refused::Probed;
 

@@ -1,6 +1,6 @@
 //! Documents, chunks and embeddings, as far as a record is made of them; and the touch that follows an edit.
 
-use corpusd::store::claims::Rows;
+use corpusd::store::record::Rows;
 use corpusd::store::vector;
 
 use super::Key;
