@@ -46,10 +46,10 @@ const LOOKS: i64 = 5;
 /// The shortest time between two progress events of a job.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
-/// When the index did not answer a check, and how often.
+/// Until when a check that the index did not answer waits, by the monotonic clock, and how often it was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::sync) struct Retry {
-    until: i64,
+    until: Duration,
     attempts: u32,
 }
 
@@ -90,11 +90,9 @@ impl Engine {
                 return Ok(true);
             }
             let retry = state.retries.get(&job.id).copied().unwrap_or_default();
-            let now = self.now();
-            // Everything is being sent again: what the index holds says nothing before that is over. And no pause is
-            // longer than a minute: a clock that was set back does not make one.
-            let waits = look.sweeping || (1..=60_000).contains(&(retry.until - now));
-            if blocked.is_some() || waits || matches!(state.pace.gate(now), Gate::Closed { .. }) {
+            // Everything is being sent again: what the index holds says nothing before that is over.
+            let waits = look.sweeping || self.monotonic() < retry.until;
+            if blocked.is_some() || waits || matches!(state.pace.gate(self.now()), Gate::Closed { .. }) {
                 continue;
             }
             match self.step(checks, state, session, look, &job).await {
@@ -137,7 +135,8 @@ impl Engine {
             }
             IndexErrorKind::TargetFault => state.fault = Some(error.detail),
             IndexErrorKind::NotApplied | IndexErrorKind::RateLimited | IndexErrorKind::InDoubt => {
-                let until = self.now() + pace::backoff_ms(retry.attempts + 1, &mut state.rng);
+                let pause = pace::backoff_ms(retry.attempts + 1, &mut state.rng).unsigned_abs();
+                let until = self.monotonic() + Duration::from_millis(pause);
                 state.retries.insert(job.id.clone(), Retry { until, attempts: retry.attempts + 1 });
             }
         }
