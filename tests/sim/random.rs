@@ -71,21 +71,28 @@ pub fn prepare(seed: u64, sync: SyncConfig) -> (Sim, usize) {
     (sim, steps)
 }
 
+impl Sim {
+    /// Starts all servers, and does so many steps, or as many as all is right.
+    pub fn go_through(&self, steps: usize) {
+        let processes = self.world().processes.len();
+        for process in 0..processes {
+            self.start(process);
+        }
+        for _ in 0..steps {
+            self.step();
+            if self.world().failure.is_some() {
+                break;
+            }
+        }
+    }
+}
+
 /// Runs a seed.
 pub fn run(seed: u64, broken: Option<Broken>, listening: bool) -> Outcome {
     let (sim, steps) = prepare(seed, random_times());
     sim.world().listening = listening;
     sim.world().tables.broken = broken;
-    let processes = sim.world().processes.len();
-    for process in 0..processes {
-        sim.start(process);
-    }
-    for _ in 0..steps {
-        sim.step();
-        if sim.world().failure.is_some() {
-            break;
-        }
-    }
+    sim.go_through(steps);
     if sim.world().failure.is_none() {
         sim.leave_one();
         sim.come_to_rest();

@@ -255,16 +255,7 @@ fn run_damaged(seed: u64, damaged: bool, listening: bool) -> (crate::random::Out
         // What is compared was written more than a minute ago: that an index shows.
         world.remote.reads_behind = if damaged { [0, 50_000][usize::from(seed % 4 > 1)] } else { 50_000 };
     }
-    let processes = sim.world().processes.len();
-    for process in 0..processes {
-        sim.start(process);
-    }
-    for _ in 0..steps {
-        sim.step();
-        if sim.world().failure.is_some() {
-            break;
-        }
-    }
+    sim.go_through(steps);
     if sim.world().failure.is_none() {
         sim.make_peace();
     }
