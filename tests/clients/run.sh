@@ -10,6 +10,7 @@
 # Prints `N passed, N failed`, and ends with 1 when something failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../serving.sh"
 root=$(cd "$here/../.." && pwd)
 binary=${1:+$(realpath "$1")}
 if [ -z "$binary" ]; then
@@ -39,16 +40,8 @@ cp "$root/schema.graphql" "$home/types"
 (cd "$home" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error)
 
 # ----------------------------------------------------------------- the server
-(cd "$work" && exec "$binary" serve --port 0 >listening 2>log) &
-server=$!
-for _ in $(seq 100); do
-  grep -q '^listening on ' "$work/listening" 2>/dev/null && break
-  kill -0 "$server" 2>/dev/null || { echo "the server ended at once:"; cat "$work/log"; exit 1; }
-  sleep 0.1
-done
-SERVER=$(sed -n 's/^listening on //p' "$work/listening")
-export SERVER
-[ -n "$SERVER" ] || { echo "the server did not say where it listens"; exit 1; }
+start "$work" "$binary" serve --port 0
+export SERVER=$address
 
 # ----------------------------------------------------------------- the checks
 tool() {

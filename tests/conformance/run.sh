@@ -8,7 +8,8 @@
 # Prints `N passed, N failed`, and ends with 1 when something failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-binary=${1:-}
+. "$here/../serving.sh"
+binary=${1:+$(realpath "$1")}
 if [ -z "$binary" ]; then
   (cd "$here/../.." && cargo build --quiet --bin corpusd)
   binary=${CARGO_TARGET_DIR:-$here/../../target}/debug/corpusd
@@ -34,16 +35,8 @@ cp "$here/package.json" "$here/check.mjs" "$home"
 (cd "$home" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error)
 
 # ---------------------------------------------------------------- the server
-"$binary" emulate-pinecone --port 0 --allow-faults >"$home/listening" 2>"$home/log" &
-server=$!
-for _ in $(seq 100); do
-  grep -q '^listening on ' "$home/listening" 2>/dev/null && break
-  kill -0 "$server" 2>/dev/null || { echo "the emulator ended at once:"; cat "$home/log"; exit 1; }
-  sleep 0.1
-done
-EMULATOR=$(sed -n 's/^listening on //p' "$home/listening")
-export EMULATOR
-[ -n "$EMULATOR" ] || { echo "the emulator did not say where it listens"; exit 1; }
+start "$home" "$binary" emulate-pinecone --port 0 --allow-faults
+export EMULATOR=$address
 
 # ---------------------------------------------------------------- the checks
 # Faults have processes of their own: the Python client stops retrying for good in one that met many.
