@@ -131,9 +131,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn wake(&self);
 
     /// The same rows for checks of the index, where this store has what they need.
-    fn checks(&self) -> Option<&dyn Checks> {
-        None
-    }
+    fn checks(&self) -> Option<&dyn Checks>;
 }
 
 /// Time, and the ids made from it.

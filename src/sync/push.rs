@@ -126,8 +126,9 @@ impl Engine {
             return Ok(false);
         };
         let claim = Arc::new(claim);
-        let size = READ_BYTES / (4 * look.dimension.map_or(4_096, |d| usize::try_from(d).unwrap_or(0)) + 4_096);
-        for page in claimed.chunks(size.clamp(16, 1_000)) {
+        let dimension = look.dimension.and_then(|dimension| usize::try_from(dimension).ok()).unwrap_or(4_096);
+        let size = READ_BYTES / (4 * dimension + 4_096);
+        for page in claimed.chunks(size.max(16)) {
             if self.may_not_go_on(state) || state.fault.is_some() {
                 self.store().release(&claim, give_back(page, self.now())).await?;
             } else {
