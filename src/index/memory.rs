@@ -86,6 +86,8 @@ struct State {
     listed: usize,
     /// The most records that one fetch asked for.
     fetched: usize,
+    /// Whether the next listing that goes on is refused.
+    forgetful: bool,
 }
 
 impl State {
@@ -103,6 +105,7 @@ impl State {
 pub struct MemoryIndex {
     state: Mutex<State>,
     limits: IndexLimits,
+    kind: &'static str,
     /// Writes that may begin; the others wait.
     allowed: watch::Sender<usize>,
     arrived: watch::Sender<usize>,
@@ -127,7 +130,13 @@ impl MemoryIndex {
     pub fn new(limits: IndexLimits) -> Self {
         let (allowed, _) = watch::channel(usize::MAX);
         let (arrived, _) = watch::channel(0);
-        Self { state: Mutex::default(), limits, allowed, arrived }
+        Self { state: Mutex::default(), limits, kind: "local", allowed, arrived }
+    }
+
+    /// The same as a service would hold it: it outlives the process, and does not say how long its vectors are.
+    #[must_use]
+    pub fn remote(self) -> Self {
+        Self { kind: "memory", ..self }
     }
 
     /// An index whose n-th writes (from 1) fail as planned.
@@ -200,6 +209,11 @@ impl MemoryIndex {
     /// Makes listings, fetches and statistics fail.
     pub fn fail_reads(&self, kind: Option<IndexErrorKind>) {
         self.state().deaf = kind;
+    }
+
+    /// Refuses the next listing that is to go on where an earlier one ended.
+    pub fn forget_pages(&self) {
+        self.state().forgetful = true;
     }
 
     /// Pages that were listed so far.
@@ -301,7 +315,7 @@ fn apply(state: &mut State, call: &Call) {
 
 impl VectorIndex for MemoryIndex {
     fn kind(&self) -> &'static str {
-        "local"
+        self.kind
     }
 
     fn limits(&self) -> IndexLimits {
@@ -313,6 +327,9 @@ impl VectorIndex for MemoryIndex {
     }
 
     fn dimension(&self) -> Option<u32> {
+        if self.kind != "local" {
+            return None;
+        }
         self.state().records.values().next().and_then(|record| u32::try_from(record.values.len()).ok())
     }
 
@@ -370,6 +387,9 @@ impl VectorIndex for MemoryIndex {
         Box::pin(async move {
             let mut state = self.state();
             state.listed += 1;
+            if page.is_some() && std::mem::take(&mut state.forgetful) {
+                return Err(IndexError::new(IndexErrorKind::Rejected, "that page is not known"));
+            }
             let ids =
                 state.seen()?.keys().filter(|(of, id)| of == namespace && page.is_none_or(|after| id.as_str() > after));
             Ok(IdPage::behind_last(ids.map(|(_, id)| id.clone()).take(limit).collect(), limit))

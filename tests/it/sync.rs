@@ -46,11 +46,14 @@ use crate::support::TestApp;
 
 mod checks;
 mod database;
+mod drive;
 mod faults;
 mod following;
+mod probe;
 mod races;
 mod rates;
 mod rows;
+mod scheduled;
 mod stopping;
 mod targets;
 mod turns;

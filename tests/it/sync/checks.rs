@@ -17,11 +17,11 @@ use super::*;
 const SETTLED: Duration = Duration::from_secs(601);
 const DAY: Duration = Duration::from_secs(86_400);
 
-type Job = corpusd::entity::sync_job::Model;
+pub(super) type Job = corpusd::entity::sync_job::Model;
 
 impl Lab {
     /// Everything is in the index, and was for a while.
-    async fn settled(&self) {
+    pub(super) async fn settled(&self) {
         self.converged().await;
         self.test.clock.advance(SETTLED);
         self.settle().await;
@@ -45,12 +45,12 @@ impl Lab {
         reconcile::report(&job).unwrap()
     }
 
-    async fn ended(&self, id: &str) -> bool {
+    pub(super) async fn ended(&self, id: &str) -> bool {
         self.job(id).await.finished_at.is_some()
     }
 
     /// The checks that there ever were, oldest first.
-    async fn checks(&self) -> Vec<Job> {
+    pub(super) async fn checks(&self) -> Vec<Job> {
         corpusd::entity::sync_job::Entity::find()
             .order_by_asc(corpusd::entity::sync_job::Column::CreatedAt)
             .order_by_asc(corpusd::entity::sync_job::Column::Id)
@@ -62,12 +62,12 @@ impl Lab {
             .collect()
     }
 
-    fn record(&self, id: &str) -> VectorRecord {
+    pub(super) fn record(&self, id: &str) -> VectorRecord {
         self.index.records()[&("default".to_owned(), id.to_owned())].clone()
     }
 
     /// Puts a record in, past the engine, with another's content.
-    fn plant(&self, id: &str, record: VectorRecord) {
+    pub(super) fn plant(&self, id: &str, record: VectorRecord) {
         self.index.insert("default", VectorRecord { id: id.to_owned(), ..record });
     }
 
@@ -86,7 +86,7 @@ fn legacy() -> VectorRecord {
     VectorRecord { id: "legacy".to_owned(), values: vec![1.0, 2.0], metadata }
 }
 
-fn foreign(id: &str) -> VectorRecord {
+pub(super) fn foreign(id: &str) -> VectorRecord {
     VectorRecord { id: id.to_owned(), values: vec![1.0, 2.0], metadata: r#"{"of":"somebody"}"#.to_owned() }
 }
 
@@ -221,9 +221,10 @@ async fn what_changes_between_the_two_looks_is_another_finding() {
     let (job, _) = reconcile::start(lab.test.cx(), Mode::Repair, false).await.unwrap();
     lab.settle().await;
     lab.plant("e0", VectorRecord { values: vec![7.0, 7.0], ..there });
-    lab.wait(DOUBT).await;
+    let window = Duration::from_secs(120);
+    lab.wait(window).await;
     assert!(!lab.ended(&job.id).await, "it is stale now, seen once");
-    lab.wait(DOUBT).await;
+    lab.wait(window).await;
     let report = reconcile::report(&lab.job(&job.id).await).unwrap();
     assert_eq!(counts(&report), [0, 1, 0, 0, 0, 0]);
     lab.converged().await;
@@ -609,6 +610,11 @@ async fn another_corpus_that_writes_over_our_records_is_noticed_at_a_start() {
     let lab = Lab::new().await;
     lab.document(1).await;
     lab.settled().await;
+    // A listing begins with others.
+    for i in 0..30 {
+        let id = format!("a{i}");
+        lab.plant(&id, foreign(&id));
+    }
     lab.plant("e0", VectorRecord { metadata: r#"{"_cd_corpus":"another"}"#.to_owned(), ..lab.record("e0") });
     let restarted = lab.second();
     while restarted.turn().await.unwrap() == Turn::Worked {}

@@ -1,5 +1,6 @@
 //! What belongs to a target: its generation, explicit removals, what is kept, and a quiet server.
 
+use corpusd::store::connect::Location;
 use corpusd::store::targets;
 use corpusd::store::targets::Configured;
 
@@ -80,6 +81,26 @@ async fn tombstones_events_and_the_log_are_kept_for_a_week() {
 }
 
 #[tokio::test]
+async fn what_is_old_enough_is_looked_for_every_hour() {
+    let lab = Lab::new().await;
+    lab.settle().await;
+    let (minute, week) = (Duration::from_secs(60), Duration::from_secs(7 * 86_400));
+    lab.test.clock.advance(30 * minute);
+    lab.document(1).await;
+    lab.settle().await;
+    lab.delete(Delete::Hard).await;
+    lab.converged().await;
+    lab.test.clock.advance(week - 30 * minute);
+    lab.settle().await;
+    // Half an hour later it is old enough, and another half hour later it is looked for.
+    for (pause, slots) in [(59 * minute, 1), (minute, 0)] {
+        lab.test.clock.advance(pause);
+        lab.settle().await;
+        assert_eq!(lab.slots().await.len(), slots);
+    }
+}
+
+#[tokio::test]
 async fn a_quiet_engine_asks_one_question_a_turn() {
     let lab = Lab::new().await;
     lab.document(1).await;
@@ -102,8 +123,11 @@ async fn a_second_server_on_a_sqlite_file_is_told_so_and_a_stopped_one_leaves_no
     .await
     .unwrap();
     lab.test.start_sync().await;
+    // It runs already.
+    lab.test.start_sync().await;
     let started = second.start_sync().await;
-    if lab.test.cx().read().get_database_backend() == sea_orm::DbBackend::Sqlite {
+    if let Ok(Location::Sqlite(file)) = Location::parse(&lab.test.cx().config().database.url) {
+        assert!(std::path::Path::new(&format!("{}.lock", file.display())).exists());
         assert!(started.unwrap_err().to_string().contains("only one server may run on a SQLite file"));
     } else {
         started.unwrap();

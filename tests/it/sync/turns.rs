@@ -1,6 +1,7 @@
 //! What a turn of the engine does and leaves: claims, pauses, the state of the target, jobs of others.
 
 use corpusd::index::IndexErrorKind;
+use corpusd::index::IndexLimits;
 use corpusd::service::reconcile;
 use corpusd::service::reconcile::Mode;
 use corpusd::store::targets;
@@ -10,22 +11,22 @@ use super::*;
 
 impl Lab {
     /// The target's state, and why.
-    async fn state(&self) -> (String, Option<String>) {
+    pub(super) async fn state(&self) -> (String, Option<String>) {
         let target = targets::find(self.test.cx().read(), 1).await.unwrap().unwrap();
         (target.state, target.reason)
     }
 
-    async fn progress(&self, job: &str) -> usize {
+    pub(super) async fn progress(&self, job: &str) -> usize {
         let events = jobs::events_after(self.test.cx(), job, 0).await.unwrap();
         events.iter().filter(|event| event.kind == "progress").count()
     }
 }
 
-fn named(state: &str, reason: &str) -> (String, Option<String>) {
+pub(super) fn named(state: &str, reason: &str) -> (String, Option<String>) {
     (state.to_owned(), Some(reason.to_owned()))
 }
 
-fn active() -> (String, Option<String>) {
+pub(super) fn active() -> (String, Option<String>) {
     ("active".to_owned(), None)
 }
 
@@ -264,4 +265,35 @@ async fn a_record_that_is_never_the_same_is_passed_over_after_five_looks() {
     assert_eq!(done.state, "completed");
     let report = reconcile::report(&done).unwrap();
     assert_eq!((report.checked, report.skipped, report.repaired), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn rows_are_read_in_pages_that_shrink_with_the_length_of_vectors() {
+    let limits = IndexLimits { upsert_records: 10_000, upsert_bytes: 100_000_000, ..MemoryIndex::default().limits() };
+    let lab = Lab::with(MemoryIndex::new(limits), |sync| sync.claim_size = 850).await;
+    lab.document(850).await;
+    let sizes = async || {
+        let before = lab.index.calls().len();
+        lab.retitle(&format!("Title behind {before}")).await;
+        lab.turn().await;
+        lab.index.calls()[before..].iter().map(|call| call.ids().len()).collect::<Vec<usize>>()
+    };
+    // As long as no vector is known they may be long.
+    assert_eq!(sizes().await, [195, 195, 195, 195, 70]);
+    lab.raw("UPDATE sync_targets SET dimension = 226").await;
+    assert_eq!(sizes().await, [800, 50]);
+    lab.raw("UPDATE sync_targets SET dimension = 100000").await;
+    assert_eq!(sizes().await[..2], [16, 16]);
+}
+
+#[tokio::test]
+async fn a_worker_that_lives_keeps_its_name_and_beats() {
+    let lab = Lab::new().await;
+    lab.settle().await;
+    let workers = async || workers::live(lab.test.cx().read()).await.unwrap();
+    let before = workers().await;
+    lab.wait(Duration::from_secs(60)).await;
+    let after = workers().await;
+    assert_eq!((after.len(), &after[0].0), (1, &before[0].0));
+    assert!(after[0].1 >= before[0].1 + 10, "{before:?} {after:?}");
 }
