@@ -26,6 +26,7 @@ pub enum Group {
     Pinecone,
     Sync,
     Limits,
+    GraphQl,
 }
 
 impl Group {
@@ -39,6 +40,7 @@ impl Group {
             Self::Pinecone => "Pinecone (the vector index, when PINECONE_API_KEY is set)",
             Self::Sync => "Sync",
             Self::Limits => "Limits",
+            Self::GraphQl => "Limits of a GraphQL request",
         }
     }
 }

@@ -16,13 +16,31 @@ use crate::graphql::Schema;
 use crate::graphql::cost;
 use crate::graphql::error;
 use crate::graphql::guard;
+use crate::graphql::http::refused;
 use crate::graphql::schema;
+use crate::parsing;
 use crate::service::Ctx;
 
 /// How often a query is asked again whose rows were deleted under it.
 const TRIES: u32 = 4;
 /// How many errors of one document are told.
 const MAX_ERRORS: usize = 100;
+
+/// A request whose document was judged.
+#[derive(Debug)]
+pub struct Prepared {
+    request: Request,
+    kind: Option<OperationType>,
+    bytes: usize,
+}
+
+impl Prepared {
+    /// The kind of the operation that will be executed, when that is clear.
+    #[must_use]
+    pub const fn kind(&self) -> Option<OperationType> {
+        self.kind
+    }
+}
 
 /// The schema and what it is executed over.
 #[derive(Clone)]
@@ -50,20 +68,22 @@ impl Edge {
         self.app.cx()
     }
 
-    /// Parses the document and refuses one that costs too much to look at.
+    /// Parses the document of a request that came in so many bytes, and refuses one that costs too much to look at.
     ///
     /// # Errors
     /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED` or `COST_EXCEEDED`.
-    pub fn prepare(&self, mut request: Request) -> Result<Request, ServerError> {
-        guard::text(&request.query).map_err(|sentence| coded(ServerError::new(sentence, None), error::PARSE_FAILED))?;
+    pub fn prepare(&self, mut request: Request, bytes: usize) -> Result<Prepared, ServerError> {
+        let limits = &self.cx().config().limits;
+        guard::text::check(&request.query, &limits.graphql).map_err(|flaw| flaw.told(error::PARSE_FAILED))?;
         let variables = std::mem::take(&mut request.variables);
+        let name = request.operation_name.clone();
         let document = request.parsed_query().map_err(|cause| coded(cause, error::PARSE_FAILED))?;
-        guard::document(document)
-            .map_err(|sentence| coded(ServerError::new(sentence, None), error::VALIDATION_FAILED))?;
-        cost::document(document, &variables, self.cx().config().limits.graphql_page)
+        guard::document::check(document, &limits.graphql).map_err(|flaw| flaw.told(error::VALIDATION_FAILED))?;
+        cost::document(document, &variables, limits.graphql_page)
             .map_err(|sentence| coded(ServerError::new(sentence, None), Code::CostExceeded.row().name))?;
+        let kind = kind(document, name.as_deref());
         request.variables = variables;
-        Ok(request)
+        Ok(Prepared { request, kind, bytes })
     }
 
     /// Executes a prepared query or mutation.
@@ -71,25 +91,51 @@ impl Edge {
     /// A query reads level by level: what one level found may be deleted before the next. No query fails for a
     /// name that it asked for and is not there, so that a row that is missing was deleted meanwhile, and the query
     /// is asked again.
-    pub async fn execute(&self, mut prepared: Request) -> Response {
+    pub async fn execute(&self, prepared: Prepared) -> Response {
+        let Prepared { mut request, kind: _, bytes } = prepared;
         let cx = self.cx().for_request();
-        let query = prepared.query.clone();
-        let mut again = Again::of(&mut prepared);
-        let mut response = self.schema.execute(prepared.data(cx.clone())).await;
+        let query = request.query.clone();
+        let mut again = Again::of(&mut request);
+        let mut response = self.attempt(request.data(cx.clone()), bytes).await;
         while response.errors.iter().any(vanished)
             && let Some(request) = again.as_mut().and_then(Again::next)
         {
-            response = self.schema.execute(request.data(cx.clone())).await;
+            response = self.attempt(request.data(cx.clone()), bytes).await;
         }
         dressed(response, &query, &cx)
     }
 
-    /// Executes any prepared operation: one answer, or one for each event.
-    pub fn stream(&self, prepared: Request) -> impl Stream<Item = Response> + Send + 'static {
-        let cx = self.cx().for_request();
-        let query = prepared.query.clone();
-        self.schema.execute_stream(prepared.data(cx.clone())).map(move |response| dressed(response, &query, &cx))
+    async fn attempt(&self, request: Request, bytes: usize) -> Response {
+        let schema = self.schema.clone();
+        let work = async move { schema.execute(request).await };
+        parsing::begin(bytes, Box::pin(work)).await.unwrap_or_else(unread)
     }
+
+    /// Executes any prepared operation: one answer, or one for each event.
+    pub fn stream(&self, prepared: Prepared) -> impl Stream<Item = Response> + Send + 'static {
+        let Prepared { request, kind: _, bytes } = prepared;
+        let cx = self.cx().for_request();
+        let query = request.query.clone();
+        let answers = self.schema.execute_stream(request.data(cx.clone()));
+        parsing::begin_stream(bytes, answers, unread).map(move |response| dressed(response, &query, &cx))
+    }
+}
+
+/// The kind of the operation of that name, or of the only one.
+fn kind(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    let mut operations = document.operations.iter();
+    let operation = match name {
+        Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own.as_str() == name)),
+        None => operations.next(),
+    };
+    operation.map(|(_, operation)| operation.node.ty)
+}
+
+/// The answer to a request that could not be looked at.
+#[expect(clippy::needless_pass_by_value, reason = "the error ends here")]
+fn unread(error: Error) -> Response {
+    tracing::error!(cause = ?error, "reading a request");
+    Response::from_errors(vec![refused(Code::Internal, Code::Internal.row().title.to_owned(), None)])
 }
 
 /// A query that can be asked again.

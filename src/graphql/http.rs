@@ -29,6 +29,7 @@ use async_graphql::parser::types::OperationType;
 
 use crate::error::Code;
 use crate::graphql::edge::Edge;
+use crate::graphql::edge::Prepared;
 use crate::graphql::error;
 use crate::graphql::media::Accepted;
 use crate::graphql::media::Media;
@@ -131,7 +132,8 @@ async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
     let read = match parts.method {
         Method::GET => {
             let request = from_query(parts.uri.query().unwrap_or_default());
-            request.map(|request| (edge.prepare(request), Carries::Queries))
+            let bytes = parts.uri.query().map_or(0, str::len);
+            request.map(|request| (edge.prepare(request, bytes), Carries::Queries))
         }
         Method::POST => from_body(&edge, &parts.headers, body).await.map(|read| (read, Carries::All)),
         _ => Err(Refusal::new(Code::MethodNotAllowed, "GraphQL is asked by GET or POST")),
@@ -140,11 +142,11 @@ async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
         Ok(read) => read,
         Err(refusal) => return tell(&refusal, accepted.single()),
     };
-    let mut prepared = match prepared {
+    let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return request_error(&[error], accepted.single()),
     };
-    let kind = kind(&mut prepared);
+    let kind = prepared.kind();
     let media = if kind == Some(OperationType::Subscription) { accepted.many() } else { accepted.single() };
     if carries == Carries::Queries && kind == Some(OperationType::Mutation) {
         return tell(&Refusal::new(Code::MethodNotAllowed, "A mutation is asked by POST"), media);
@@ -187,18 +189,6 @@ pub async fn graphiql() -> impl axum::response::IntoResponse {
     (headers, include_str!("../../assets/graphiql.html"))
 }
 
-/// The kind of the operation that will be executed, when that is clear.
-fn kind(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    let mut operations = document.operations.iter();
-    match name {
-        Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own.as_str() == name)),
-        None => operations.next(),
-    }
-    .map(|(_, operation)| operation.node.ty)
-}
-
 fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
@@ -220,10 +210,8 @@ fn from_query(query: &str) -> Result<Request, Refusal> {
     Ok(value::from_value(Value::Object(members))?)
 }
 
-/// A request that was read and prepared: the outcome of the latter is told as an answer to it.
-type Prepared = Result<Request, ServerError>;
-
-async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Prepared, Refusal> {
+/// The inner outcome is told as an answer to the request.
+async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Result<Prepared, ServerError>, Refusal> {
     if !is_json(headers) {
         return Err(Refusal::new(Code::UnsupportedMediaType, "The body must be application/json in UTF-8"));
     }
@@ -243,8 +231,9 @@ async fn from_body(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Prepa
         bytes.extend_from_slice(&part);
     }
     let edge = edge.clone();
-    let read = parsing::read(bytes.len(), move || value::request(&bytes).map(|request| edge.prepare(request)));
-    match read.await {
+    let length = bytes.len();
+    let read = move || value::request(&bytes).map(|request| edge.prepare(request, length));
+    match parsing::read(length, read).await {
         Ok(read) => Ok(read?),
         Err(error) => {
             tracing::error!(cause = ?error, "reading a request");

@@ -235,7 +235,7 @@ impl Connection {
             }
             Ok(request) => {
                 let edge = self.edge.clone();
-                let prepared = parsing::read(bytes, move || edge.prepare(request)).await;
+                let prepared = parsing::read(bytes, move || edge.prepare(request, bytes)).await;
                 prepared.unwrap_or_else(|error| {
                     tracing::error!(cause = ?error, "reading a request");
                     Err(refused(Code::Internal, Code::Internal.row().title.to_owned(), None))

@@ -49,6 +49,40 @@ fn a_large_body_is_read_on_no_thread_that_answers_others() {
     });
 }
 
+#[test]
+fn what_a_large_request_holds_is_looked_through_on_no_thread_that_answers_others() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(1).build().expect("a runtime");
+    runtime.block_on(async {
+        let test = TestApp::new().await;
+        // None of these keys fits: the request is refused by looking through it, and no row is read.
+        let many: serde_json::Map<String, Value> = (0..20_000).map(|i| (format!("k{i}"), json!(1))).collect();
+        let query = "query($f: DocumentFilter) { documents(filter: $f) { totalCount } }";
+        let body = graphql(query, &json!({ "f": many }));
+        // The only thread for such work is busy before the body is read, and after.
+        let busy = || {
+            let ((release, released), (begin, mut begun)) =
+                (std::sync::mpsc::channel::<()>(), tokio::sync::mpsc::channel(1));
+            tokio::task::spawn_blocking(move || begin.blocking_send(()).is_ok() && released.recv().is_ok());
+            (release, async move { begun.recv().await })
+        };
+        let (first, _begun) = busy();
+        let mut answer = pin!(test.send("POST", "/graphql", "application/json", body));
+        assert!(poll!(&mut answer).is_pending());
+        let (second, begun) = busy();
+        first.send(()).expect("it waits");
+        begun.await.expect("it began: the body is read");
+        for _ in 0..100 {
+            assert!(poll!(&mut answer).is_pending());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(test.rest("GET", "/health/live", None).await.status, 200);
+        second.send(()).expect("it waits");
+        let told = answer.await.json();
+        assert_eq!(told["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED", "{told}");
+    });
+}
+
 /// Requests whose flaw is as long as `long`.
 fn flawed(long: &str) -> Vec<(String, Value)> {
     let create = "mutation($i: CreateDocumentInput!) { createDocument(input: $i) { document { id } } }";
@@ -76,7 +110,7 @@ fn flawed(long: &str) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn no_error_repeats_a_large_part_of_its_request() {
-    let test = TestApp::new().await;
+    let test = TestApp::with(|config| config.limits.graphql.bytes = 1_000_000).await;
     let address = serve(&test).await;
     let mut socket = Socket::ready(address).await;
     let longs = ["y".repeat(300_000), "\u{1}\"".repeat(100_000), "\u{1f600}".repeat(60_000)];
