@@ -222,7 +222,7 @@ pub struct Limits {
     pub graphql: GraphqlLimits,
 }
 
-/// What a GraphQL document may be, before and after it is parsed.
+/// What a GraphQL document may be, before and after it is parsed, and what may come of it.
 #[derive(Debug, Clone)]
 pub struct GraphqlLimits {
     /// `CORPUSD_GRAPHQL_BYTES` of its text.
@@ -245,6 +245,12 @@ pub struct GraphqlLimits {
     pub selections: u64,
     /// `CORPUSD_GRAPHQL_DEPTH`: how deep fields nest, fragments unfolded.
     pub depth: u32,
+    /// `CORPUSD_GRAPHQL_COST`: points of one operation.
+    pub cost: u64,
+    /// `CORPUSD_GRAPHQL_VALUES`: values of its arguments, as often as they are read.
+    pub values: u64,
+    /// `CORPUSD_GRAPHQL_ERRORS` that one answer tells.
+    pub errors: usize,
 }
 
 impl Default for ServerConfig {
@@ -360,6 +366,9 @@ impl Default for GraphqlLimits {
             root_fields: 20,
             selections: 2_000,
             depth: 12,
+            cost: 10_000,
+            values: 2_000_000,
+            errors: 20,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What every transport does with a request: judge the document, execute it, dress the answer.
 
+use async_graphql::Name;
 use async_graphql::Request;
 use async_graphql::Response;
 use async_graphql::ServerError;
+use async_graphql::Value;
 use async_graphql::Variables;
+use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::parser::types::OperationType;
 use futures_util::Stream;
@@ -23,15 +26,25 @@ use crate::service::Ctx;
 
 /// How often a query is asked again whose rows were deleted under it.
 const TRIES: u32 = 4;
-/// How many errors of one document are told.
-const MAX_ERRORS: usize = 100;
+/// Bytes that one value counts as, where it is asked how much there is to look through.
+const VALUE_BYTES: u64 = 4;
 
 /// A request whose document was judged.
 #[derive(Debug)]
 pub struct Prepared {
     request: Request,
     kind: Option<OperationType>,
+    /// How much there is to look through.
     bytes: usize,
+    /// What its operation costs, and may cost.
+    cost: Charge,
+}
+
+/// What an operation costs, and may cost.
+#[derive(Debug, Clone, Copy)]
+struct Charge {
+    points: u64,
+    most: u64,
 }
 
 impl Prepared {
@@ -79,11 +92,13 @@ impl Edge {
         let name = request.operation_name.clone();
         let document = request.parsed_query().map_err(|cause| coded(cause, error::PARSE_FAILED))?;
         guard::document::check(document, &limits.graphql).map_err(|flaw| flaw.told(error::VALIDATION_FAILED))?;
-        cost::document(document, &variables, limits.graphql_page)
-            .map_err(|sentence| coded(ServerError::new(sentence, None), Code::CostExceeded.row().name))?;
+        let cost = cost::check(document, name.as_deref(), &variables, limits)
+            .map_err(|flaw| flaw.told(Code::CostExceeded.row().name))?;
         let kind = kind(document, name.as_deref());
         request.variables = variables;
-        Ok(Prepared { request, kind, bytes })
+        // What a variable holds is looked through wherever it is used.
+        let bytes = bytes.max(usize::try_from(cost.values.saturating_mul(VALUE_BYTES)).unwrap_or(usize::MAX));
+        Ok(Prepared { request, kind, bytes, cost: Charge { points: cost.points, most: limits.graphql.cost } })
     }
 
     /// Executes a prepared query or mutation.
@@ -92,7 +107,7 @@ impl Edge {
     /// name that it asked for and is not there, so that a row that is missing was deleted meanwhile, and the query
     /// is asked again.
     pub async fn execute(&self, prepared: Prepared) -> Response {
-        let Prepared { mut request, kind: _, bytes } = prepared;
+        let Prepared { mut request, kind: _, bytes, cost } = prepared;
         let cx = self.cx().for_request();
         let query = request.query.clone();
         let mut again = Again::of(&mut request);
@@ -102,7 +117,7 @@ impl Edge {
         {
             response = self.attempt(request.data(cx.clone()), bytes).await;
         }
-        dressed(response, &query, &cx)
+        dressed(response, &query, &cx, cost)
     }
 
     async fn attempt(&self, request: Request, bytes: usize) -> Response {
@@ -113,11 +128,11 @@ impl Edge {
 
     /// Executes any prepared operation: one answer, or one for each event.
     pub fn stream(&self, prepared: Prepared) -> impl Stream<Item = Response> + Send + 'static {
-        let Prepared { request, kind: _, bytes } = prepared;
+        let Prepared { request, kind: _, bytes, cost } = prepared;
         let cx = self.cx().for_request();
         let query = request.query.clone();
         let answers = self.schema.execute_stream(request.data(cx.clone()));
-        parsing::begin_stream(bytes, answers, unread).map(move |response| dressed(response, &query, &cx))
+        parsing::begin_stream(bytes, answers, unread).map(move |response| dressed(response, &query, &cx, cost))
     }
 }
 
@@ -176,11 +191,14 @@ fn coded(mut error: ServerError, code: &str) -> ServerError {
     error
 }
 
-fn dressed(mut response: Response, query: &str, cx: &Ctx) -> Response {
-    response.errors.truncate(MAX_ERRORS);
+/// Gives an answer its final errors and extensions.
+fn dressed(mut response: Response, query: &str, cx: &Ctx, cost: Charge) -> Response {
+    error::at_most(&mut response.errors, cx.config().limits.graphql.errors);
     error::dress(&mut response.errors, query);
     if let Some(revision) = cx.committed() {
         response.extensions.insert("corpusRevision".to_owned(), revision.to_string().into());
     }
+    let cost = [("requested", cost.points), ("limit", cost.most)].map(|(name, count)| (Name::new(name), count.into()));
+    response.extensions.insert("cost".to_owned(), Value::Object(IndexMap::from(cost)));
     response
 }

@@ -27,6 +27,15 @@ const MAX_QUOTED: usize = 200;
 /// Characters of a message.
 const MAX_MESSAGE: usize = 1000;
 
+/// Keeps the first errors of an answer; the last of them says how many were left out.
+pub fn at_most(errors: &mut Vec<ServerError>, most: usize) {
+    let left_out = errors.len().saturating_sub(most);
+    errors.truncate(most);
+    if let Some(last) = errors.last_mut().filter(|_| left_out > 0) {
+        last.extensions.get_or_insert_default().set("omitted", left_out as u64);
+    }
+}
+
 /// Gives every error of a response to `query` its final message and extensions.
 pub fn dress(errors: &mut [ServerError], query: &str) {
     for error in errors {

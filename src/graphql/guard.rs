@@ -32,14 +32,22 @@ pub struct Flaw {
     pub at: Option<Pos>,
     /// The limit it is over, when it is over one.
     pub over: Option<Limit>,
+    /// What it would cost, when that was reckoned.
+    pub cost: Option<u64>,
 }
 
 impl Flaw {
+    /// A document that breaks a rule.
+    #[must_use]
+    pub const fn new(message: String, at: Option<Pos>) -> Self {
+        Self { message, at, over: None, cost: None }
+    }
+
     /// A document that is over a limit.
     #[must_use]
     pub fn over(of: &'static str, most: impl TryInto<u64>, message: String, at: Option<Pos>) -> Self {
         let over = Some(Limit { of, most: most.try_into().unwrap_or(u64::MAX) });
-        Self { message, at, over }
+        Self { over, ..Self::new(message, at) }
     }
 
     /// The error that tells it, with the code `code`.
@@ -51,6 +59,9 @@ impl Flaw {
         if let Some(Limit { of, most }) = self.over {
             extensions.set("of", of);
             extensions.set("limit", most);
+        }
+        if let Some(cost) = self.cost {
+            extensions.set("cost", cost);
         }
         error::shorten(&mut told);
         told

@@ -79,7 +79,7 @@ async fn a_document_is_read_by_id_with_its_metadata_as_stored() {
     let answer = test.send("POST", "/graphql", "application/json", query.to_string()).await;
     assert_eq!(
         answer.text,
-        r#"{"data":{"document":{"title":"A","metadata":{"b":12345678901234567890123,"a":[1.50,null]},"id":"d1","createdAt":"2026-01-01T00:00:00Z","source":null},"none":null}}"#
+        r#"{"data":{"document":{"title":"A","metadata":{"b":12345678901234567890123,"a":[1.50,null]},"id":"d1","createdAt":"2026-01-01T00:00:00Z","source":null},"none":null},"extensions":{"cost":{"requested":2,"limit":10000}}}"#
     );
 }
 
@@ -181,7 +181,7 @@ async fn a_vector_is_the_shortest_text_that_reads_back() {
     let answer = test.send("POST", "/graphql", "application/json", query.to_string()).await;
     assert_eq!(
         answer.text,
-        r#"{"data":{"embedding":{"vector":[0.1,0.5,1e-7],"vectorBase64":"zczMPQAAAD+Vv9Yz","dimension":3,"vectorId":"d00e00","lastSyncedAt":null,"sync":{"target":"asktemoc","namespace":"default","vectorId":"d00e00","state":"HELD","wantRevision":0,"lastError":null},"chunk":{"id":"d00c00","document":{"id":"d00"}}}}}"#
+        r#"{"data":{"embedding":{"vector":[0.1,0.5,1e-7],"vectorBase64":"zczMPQAAAD+Vv9Yz","dimension":3,"vectorId":"d00e00","lastSyncedAt":null,"sync":{"target":"asktemoc","namespace":"default","vectorId":"d00e00","state":"HELD","wantRevision":0,"lastError":null},"chunk":{"id":"d00c00","document":{"id":"d00"}}}},"extensions":{"cost":{"requested":25,"limit":10000}}}"#
     );
 }
 

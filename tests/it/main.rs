@@ -10,6 +10,7 @@ mod embeddings;
 mod emulator;
 mod fleet;
 mod graph;
+mod graphql_cost;
 mod graphql_limits;
 mod hostile;
 mod import;

@@ -98,7 +98,7 @@ async fn keys_come_in_the_order_of_the_query_whatever_is_read_first() {
     let expected = concat!(
         r#"{"data":{"z":{"totalCount":1,"nodes":[{"stats":{"chunkCount":1},"id":"d"}]},"#,
         r#""a":{"title":"Title of d","chunks":{"nodes":[{"text":"Text of c","id":"c"}]},"namespace":"default","id":"d"},"#,
-        r#""m":"Query"}}"#
+        r#""m":"Query"},"extensions":{"cost":{"requested":61,"limit":10000}}}"#
     );
     assert_eq!(answer.text, expected);
 }

@@ -70,7 +70,9 @@ async fn queries_and_mutations_are_executed_over_the_socket_too() {
     assert_eq!(socket.next().await, json!({ "id": "m", "type": "complete" }));
     // The id is free again.
     socket.subscribe("m", "{ document(id: \"d\") { title } }", Value::Null).await;
-    assert_eq!(socket.event("m").await, json!({ "data": { "document": { "title": "A" } } }));
+    let cost = json!({ "cost": { "requested": 1, "limit": 10_000 } });
+    let title = json!({ "data": { "document": { "title": "A" } }, "extensions": cost });
+    assert_eq!(socket.event("m").await, title);
     assert_eq!(socket.next().await, json!({ "id": "m", "type": "complete" }));
 }
 

@@ -29,11 +29,17 @@ async fn a_query_is_answered_by_post_and_by_get() {
     let test = TestApp::new().await;
     let body = json!({ "query": "query A { __typename } query B { b: __typename }", "operationName": "B" });
     let answer = test.send("POST", "/graphql", "application/json; charset=UTF-8", body.to_string()).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, r#"{"data":{"b":"Query"}}"#));
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (200, r#"{"data":{"b":"Query"},"extensions":{"cost":{"requested":0,"limit":10000}}}"#)
+    );
     assert_eq!(answer.headers["content-type"], "application/json");
     let path = "/graphql?query=query(%24a%3AID!)%7Bdocument(id%3A%24a)%7Bid%7D%7D&variables=%7B%22a%22%3A%22x%22%7D";
     let answer = test.send_request(Request::get(path).header("accept", GRAPHQL).body(Body::empty()).unwrap()).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, r#"{"data":{"document":null}}"#));
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (200, r#"{"data":{"document":null},"extensions":{"cost":{"requested":1,"limit":10000}}}"#)
+    );
     assert_eq!(answer.headers["content-type"], format!("{GRAPHQL}; charset=utf-8"));
 }
 
@@ -133,7 +139,8 @@ async fn a_subscription_is_followed_by_parts_to_its_end() {
     assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, kind));
     let part = format!(
         "\r\n--graphql\r\ncontent-type: application/json\r\n\r\n\
-         {{\"payload\":{{\"data\":{{\"syncProgress\":{{\"seq\":{last},\"job\":{{\"state\":\"COMPLETED\"}}}}}}}}}}\r\n--graphql--\r\n"
+         {{\"payload\":{{\"data\":{{\"syncProgress\":{{\"seq\":{last},\"job\":{{\"state\":\"COMPLETED\"}}}}}},\
+         \"extensions\":{{\"cost\":{{\"requested\":2,\"limit\":10000}}}}}}}}\r\n--graphql--\r\n"
     );
     assert_eq!(answer.text, part);
 }
@@ -143,7 +150,8 @@ async fn a_query_and_what_is_refused_are_one_event() {
     let test = TestApp::new().await;
     let answer = ask(&test, "text/event-stream", "{ __typename }", json!({})).await;
     let next = |data: &str| ("next".to_owned(), data.to_owned());
-    assert_eq!(told(&answer), [next(r#"{"data":{"__typename":"Query"}}"#), ("complete".to_owned(), String::new())]);
+    let data = r#"{"data":{"__typename":"Query"},"extensions":{"cost":{"requested":0,"limit":10000}}}"#;
+    assert_eq!(told(&answer), [next(data), ("complete".to_owned(), String::new())]);
     for query in ["{ nothing }", "subscription { nothing }", "{", "subscription { a: __typename b: __typename }"] {
         let answer = ask(&test, "text/event-stream", query, json!({})).await;
         assert_eq!(answer.status, 200, "{query}");

@@ -471,4 +471,28 @@ pub const SETTINGS: &[Setting] = &[
         |c, v| put(&mut c.limits.graphql.depth, whole(v, &(1..=32))),
         |c| c.limits.graphql.depth.to_string(),
     ),
+    plain(
+        Group::GraphQl,
+        "CORPUSD_GRAPHQL_COST",
+        "Points that one operation may cost: see docs/limits.md",
+        COUNT,
+        |c, v| put(&mut c.limits.graphql.cost, count(v)),
+        |c| c.limits.graphql.cost.to_string(),
+    ),
+    plain(
+        Group::GraphQl,
+        "CORPUSD_GRAPHQL_VALUES",
+        "Values of an operation's arguments, those of variables and below lists as often as they are read",
+        COUNT,
+        |c, v| put(&mut c.limits.graphql.values, count(v)),
+        |c| c.limits.graphql.values.to_string(),
+    ),
+    plain(
+        Group::GraphQl,
+        "CORPUSD_GRAPHQL_ERRORS",
+        "Errors that one answer tells",
+        COUNT,
+        |c, v| put(&mut c.limits.graphql.errors, bytes(v)),
+        |c| c.limits.graphql.errors.to_string(),
+    ),
 ];

@@ -126,7 +126,7 @@ fn unfolded(document: &ExecutableDocument, limits: &GraphqlLimits) -> Result<(),
         let shape = walk.selections(set, Place { depth: Some(0), sets: 0 })?;
         if operation.node.ty == OperationType::Subscription && shape.top > 1 {
             let message = "A subscription must have exactly one root field".to_owned();
-            return Err(Flaw { message, at: Some(operation.pos), over: None });
+            return Err(Flaw::new(message, Some(operation.pos)));
         }
         if shape.top > limits.root_fields {
             let (count, most) = (shape.top, limits.root_fields);
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
             Some(Some(shape)) => return Ok(*shape),
             Some(None) => {
                 let message = format!("The fragment \"{name}\" contains itself");
-                return Err(Flaw { message, at: Some(spread), over: None });
+                return Err(Flaw::new(message, Some(spread)));
             }
             None => {}
         }
