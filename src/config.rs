@@ -23,6 +23,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// What a request may ask for.
     pub limits: Limits,
+    /// How WebSockets are served.
+    pub socket: SocketConfig,
     /// What is written to the log.
     pub log: LogConfig,
 }
@@ -253,6 +255,19 @@ pub struct GraphqlLimits {
     pub errors: usize,
 }
 
+/// How WebSockets are served.
+#[derive(Debug, Clone)]
+pub struct SocketConfig {
+    /// `CORPUSD_WS_OPERATIONS`: operations of one connection at a time.
+    pub operations: usize,
+    /// `CORPUSD_WS_MESSAGE_BYTES`: bytes of one message of a client.
+    pub message_bytes: usize,
+    /// `CORPUSD_WS_INIT_S`: how long a client may take to say `connection_init`.
+    pub init: Duration,
+    /// `CORPUSD_WS_PING_S`: how often a client is asked whether it is there; after three times it is gone.
+    pub ping: Duration,
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -335,6 +350,12 @@ impl Default for ReconcileConfig {
             full: Duration::from_secs(86_400),
             settled: Duration::from_secs(600),
         }
+    }
+}
+
+impl Default for SocketConfig {
+    fn default() -> Self {
+        Self { operations: 32, message_bytes: 1_048_576, init: Duration::from_secs(10), ping: Duration::from_secs(30) }
     }
 }
 

@@ -104,7 +104,15 @@ pub async fn serve(app: App, listener: TcpListener, mut stop: mpsc::Receiver<()>
     closing.cancel();
     app.cx().events().close();
     let wind_down = async {
-        if tokio::time::timeout(app.cx().config().server.grace, &mut serving).await.is_err() {
+        let under_way = async {
+            if let Err(error) = (&mut serving).await {
+                tracing::warn!(%error, "serving ended");
+            }
+            // What an answer left behind: WebSockets and their operations.
+            app.cx().tasks().close();
+            app.cx().tasks().wait().await;
+        };
+        if tokio::time::timeout(app.cx().config().server.grace, under_way).await.is_err() {
             tracing::warn!("some requests did not end within the grace time and are given up");
         }
         if tokio::time::timeout(CLOSING, app.close()).await.is_err() {

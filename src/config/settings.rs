@@ -27,6 +27,7 @@ pub enum Group {
     Sync,
     Limits,
     GraphQl,
+    Socket,
 }
 
 impl Group {
@@ -41,6 +42,7 @@ impl Group {
             Self::Sync => "Sync",
             Self::Limits => "Limits",
             Self::GraphQl => "Limits of a GraphQL request",
+            Self::Socket => "WebSocket",
         }
     }
 }

@@ -7,10 +7,8 @@
 //! answers, see [`stream`].
 
 use axum::body::Body;
-use axum::extract::FromRequestParts as _;
 use axum::extract::Request as HttpRequest;
 use axum::extract::State;
-use axum::extract::WebSocketUpgrade;
 use axum::http::HeaderMap;
 use axum::http::Method;
 use axum::http::StatusCode;
@@ -119,10 +117,7 @@ pub async fn answer(State(edge): State<Edge>, request: HttpRequest) -> HttpRespo
 async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::GET && is_upgrade(&parts.headers) {
-        return match WebSocketUpgrade::from_request_parts(&mut parts, &edge).await {
-            Ok(upgrade) => ws::answer(edge, upgrade),
-            Err(rejection) => rejection.into_response(),
-        };
+        return ws::answer(&edge, &mut parts);
     }
     let Some(accepted) = Accepted::of(&parts.headers) else {
         let forms =

@@ -1,286 +1,173 @@
 //! `/graphql` over a WebSocket, in the protocol graphql-transport-ws.
 //!
-//! A connection is one task. It asks an operation for its next event only after
-//! the last message was taken by the socket, so a slow reader costs no memory.
-//! Requests are read as over HTTP: the same numbers are refused in the same words.
+//! A connection has two halves that do not wait for each other: the [`inbox`] takes what the client says, the
+//! [`outbox`] tells it what there is to tell. Each operation is a task of its own (see [`operation`]), so that a slow
+//! one holds up no other, and the way from them to the client is short and bounded: who does not read costs little
+//! memory, and is given up after three pings.
+
+pub mod handshake;
+pub mod inbox;
+pub mod operation;
+pub mod outbox;
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use async_graphql::Request;
-use async_graphql::Response;
-use async_graphql::ServerError;
-use async_graphql::Value;
-use axum::extract::WebSocketUpgrade;
-use axum::extract::ws::CloseFrame;
-use axum::extract::ws::Message;
-use axum::extract::ws::Utf8Bytes;
-use axum::extract::ws::WebSocket;
+use axum::http::request::Parts;
 use axum::response::Response as HttpResponse;
-use futures_util::Stream;
+use futures_util::SinkExt as _;
 use futures_util::StreamExt as _;
-use futures_util::stream;
-use futures_util::stream::AbortHandle;
-use futures_util::stream::SelectAll;
-use serde::Serialize;
-use tokio::time::Instant;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
-use crate::error::Code;
 use crate::graphql::edge::Edge;
-use crate::graphql::http::Answer;
-use crate::graphql::http::refused;
-use crate::graphql::value;
-use crate::graphql::value::Malformed;
-use crate::json::envelope;
-use crate::parsing;
+use crate::graphql::ws::inbox::Inbox;
 
-const PROTOCOL: &str = "graphql-transport-ws";
-/// How long a client may take to say `connection_init`.
-const INIT: Duration = Duration::from_secs(10);
-/// How often a client is asked whether it is still there.
-const PING: Duration = Duration::from_secs(30);
-/// How long a client may be silent, or take no message, before it counts as gone.
-const GONE: Duration = Duration::from_secs(90);
 /// How long a client may take to close after we did.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// How many operations one connection may have.
-const MAX_OPERATIONS: usize = 100;
+/// Messages that wait for the client, beside the one that each operation may hold.
+const WAITING: usize = 8;
+/// Bytes that are read at once. Most clients say little, and there are many of them.
+const READ: usize = 8_192;
+/// The longest reason of a close frame (RFC 6455, 5.5).
+const MAX_REASON: usize = 123;
 
-/// Answers the upgrade and serves the connection.
-pub fn answer(edge: Edge, upgrade: WebSocketUpgrade) -> HttpResponse {
-    let limit = edge.cx().config().limits.body_bytes;
-    upgrade.protocols([PROTOCOL]).max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
-        let agreed = socket.protocol().is_some();
-        let mut connection =
-            Connection { edge, socket, operations: SelectAll::new(), active: HashMap::new(), count: 0 };
-        let end = if agreed { connection.serve().await } else { Err(close(4406, "Subprotocol not acceptable")) };
-        connection.say_goodbye(end.err()).await;
-    })
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Answers the request for a WebSocket, and serves the connection.
+pub fn answer(edge: &Edge, parts: &mut Parts) -> HttpResponse {
+    let opening = match handshake::read(parts) {
+        Ok(opening) => opening,
+        Err(refusal) => return *refusal,
+    };
+    let agreed = opening.agreed;
+    let connection = {
+        let edge = edge.clone();
+        async move {
+            match opening.upgrade.await {
+                Ok(upgraded) => serve(&edge, upgraded, agreed).await,
+                Err(error) => tracing::debug!(%error, "a connection did not become a WebSocket"),
+            }
+        }
+    };
+    edge.cx().tasks().spawn(connection.in_current_span());
+    opening.response
 }
 
 /// Why a connection ends.
-enum End {
+#[derive(Debug)]
+pub enum End {
     /// The client went away.
     Gone,
     /// The client said that it closes.
     Closed,
     /// We say why.
     Close(CloseFrame),
+    /// What came was no WebSocket message: we say why, and can read no more.
+    Broken(CloseFrame),
 }
 
-fn close(code: u16, reason: &'static str) -> End {
-    End::Close(CloseFrame { code, reason: reason.into() })
+/// A frame that says why, in as many bytes as it may have.
+fn frame(code: u16, reason: &str) -> CloseFrame {
+    let end = reason.floor_char_boundary(MAX_REASON);
+    CloseFrame { code: code.into(), reason: Utf8Bytes::from(&reason[..end]) }
 }
 
-/// An event of operation `count` under the client's id; `None` is its end.
-type Event = (u64, String, Option<Response>);
-
-struct Connection {
-    edge: Edge,
-    socket: WebSocket,
-    operations: SelectAll<Pin<Box<dyn Stream<Item = Event> + Send>>>,
-    /// The running operations by the client's id.
-    active: HashMap<String, (u64, AbortHandle)>,
-    count: u64,
+fn close(code: u16, reason: &str) -> End {
+    End::Close(frame(code, reason))
 }
 
-/// What we send.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Told<'a> {
-    ConnectionAck,
-    Pong,
-    Next { id: &'a str, payload: Answer<'a> },
-    Error { id: &'a str, payload: &'a [ServerError] },
-    Complete { id: &'a str },
+/// What runs on one connection.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// By the client's id: our number of it, and its task, which ends with this.
+    operations: HashMap<Arc<str>, (u64, AbortOnDropHandle<()>)>,
+    /// The server stops: nothing begins any more, and the connection ends with the last operation.
+    stopping: bool,
 }
 
-impl Connection {
-    async fn serve(&mut self) -> Result<(), End> {
-        let opened = Instant::now();
-        let mut heard = opened;
-        let mut ready = false;
-        let mut ping = tokio::time::interval_at(opened + PING, PING);
-        let edge = self.edge.clone();
-        loop {
-            tokio::select! {
-                () = edge.cx().events().closed() => return Err(close(1001, "The server is stopping")),
-                message = self.socket.recv() => {
-                    heard = Instant::now();
-                    match message {
-                        None | Some(Err(_)) => return Err(End::Gone),
-                        Some(Ok(Message::Close(_))) => return Err(End::Closed),
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Binary(_))) => return Err(close(4400, "Messages are text")),
-                        Some(Ok(Message::Text(text))) => ready = self.message(&text, ready).await?,
-                    }
-                }
-                Some((count, id, event)) = self.operations.next() => self.event(count, &id, event).await?,
-                () = tokio::time::sleep_until(opened + INIT), if !ready => {
-                    return Err(close(4408, "Connection initialisation timeout"));
-                }
-                _ = ping.tick() => {
-                    if heard.elapsed() > GONE {
-                        return Err(End::Gone);
-                    }
-                    self.send(Message::Ping(bytes::Bytes::new())).await?;
-                }
-            }
-        }
-    }
+fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// Lets both sides close: without an answer to its close, or with a reset behind ours, a client takes the end
-    /// of the connection for a failure (RFC 6455, 7.1.1).
-    async fn say_goodbye(&mut self, end: Option<End>) {
-        let frame = match end {
-            None | Some(End::Gone) => return,
-            Some(End::Closed) => None,
-            Some(End::Close(frame)) => Some(frame),
-        };
-        let goodbye = async {
-            if let Some(frame) = frame
-                && self.socket.send(Message::Close(Some(frame))).await.is_err()
-            {
-                return;
-            }
-            // Reading sends the answer to a close, and takes what is still under way.
-            while let Some(Ok(_)) = self.socket.recv().await {}
-        };
-        // A client that does not close is left.
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-    }
+/// The end of a connection whose server stops.
+fn stopped() -> End {
+    close(1001, "The server is stopping")
+}
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
-        match tokio::time::timeout(GONE, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
-        }
-    }
+async fn serve(edge: &Edge, upgraded: Upgraded, agreed: bool) {
+    let limit = edge.cx().config().socket.message_bytes;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ)
+        .write_buffer_size(0)
+        .max_message_size(Some(limit))
+        .max_frame_size(Some(limit));
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let end = if agreed { converse(edge, &mut socket).await } else { close(4406, "Subprotocol not acceptable") };
+    // A client that does not close is left.
+    let _ = tokio::time::timeout(GOODBYE, say_goodbye(socket, end)).await;
+}
 
-    async fn tell(&mut self, told: &Told<'_>) -> Result<(), End> {
-        match serde_json::to_string(told) {
-            Ok(text) => self.send(Message::Text(text.into())).await,
-            Err(error) => {
-                tracing::error!(%error, "writing a message");
-                Err(close(1011, "Internal Server Error"))
-            }
-        }
+async fn converse(edge: &Edge, socket: &mut Socket) -> End {
+    let (sink, stream) = socket.split();
+    let (post, letters) = mpsc::channel(WAITING);
+    let running = Mutex::default();
+    tokio::select! {
+        end = Inbox::new(edge, post, &running).listen(stream) => end,
+        end = outbox::tell(sink, letters, &running, edge.cx().config().socket.ping) => end,
     }
+}
 
-    /// Takes one message; gives whether the connection is initialised after it.
-    async fn message(&mut self, text: &Utf8Bytes, ready: bool) -> Result<bool, End> {
-        let whole = text.clone();
-        let read = parsing::read(text.len(), move || value::value(whole.as_bytes(), "")).await;
-        let read = read.map_err(|error| {
-            tracing::error!(cause = ?error, "reading a message");
-            close(1011, "Internal Server Error")
-        })?;
-        // What is wrong within one operation is not about the connection: its envelope is read again.
-        let mut reason = "Invalid message".to_owned();
-        let (kind, id, payload) = match read {
-            Ok(Value::Object(mut members)) => {
-                let mut text_of = |name: &str| match members.swap_remove(name) {
-                    Some(Value::String(text)) => Some(text),
-                    _ => None,
-                };
-                (text_of("type"), text_of("id"), Ok(members.swap_remove("payload").unwrap_or_default()))
-            }
-            Err(malformed) => {
-                if let Malformed::Request(told) = &malformed {
-                    reason = format!("Invalid message: {told}");
-                }
-                let [kind, id] = envelope::strings_of(text.as_bytes(), ["type", "id"]).unwrap_or_default();
-                (kind, id, Err(malformed))
-            }
-            Ok(_) => (None, None, Err(Malformed::Request("A message is an object".to_owned()))),
-        };
-        match (kind.as_deref(), id) {
-            (Some("connection_init"), None) if ready => Err(close(4429, "Too many initialisation requests")),
-            (Some("connection_init"), None) => {
-                self.tell(&Told::ConnectionAck).await?;
-                Ok(true)
-            }
-            (Some("ping"), None) => {
-                self.tell(&Told::Pong).await?;
-                Ok(ready)
-            }
-            (Some("pong"), None) => Ok(ready),
-            (Some("subscribe"), Some(_)) if !ready => Err(close(4401, "Unauthorized")),
-            (Some("subscribe"), Some(id)) => {
-                if self.active.contains_key(&id) {
-                    let reason = format!("Subscriber for {} already exists", id.chars().take(40).collect::<String>());
-                    return Err(End::Close(CloseFrame { code: 4409, reason: reason.into() }));
-                }
-                self.subscribe(id, text.len(), payload.and_then(value::from_value)).await?;
-                Ok(ready)
-            }
-            (Some("complete"), Some(id)) => {
-                if let Some((_, handle)) = self.active.remove(&id) {
-                    handle.abort();
-                }
-                Ok(ready)
-            }
-            // Our sentences about JSON are short, as a reason has to be.
-            _ => Err(End::Close(CloseFrame { code: 4400, reason: reason.into() })),
-        }
+/// Lets both sides close: without an answer to its close, or with a reset behind ours, a client takes the end of the
+/// connection for a failure (RFC 6455, 7.1.1).
+async fn say_goodbye(mut socket: Socket, end: End) {
+    let (frame, readable) = match end {
+        End::Gone => return,
+        End::Closed => (None, true),
+        End::Close(frame) => (Some(frame), true),
+        End::Broken(frame) => (Some(frame), false),
+    };
+    if let Some(frame) = frame
+        && socket.send(Message::Close(Some(frame))).await.is_err()
+    {
+        return;
     }
-
-    /// Begins an operation that came in so many bytes.
-    async fn subscribe(&mut self, id: String, bytes: usize, request: Result<Request, Malformed>) -> Result<(), End> {
-        let prepared = match request {
-            Ok(_) if self.active.len() >= MAX_OPERATIONS => {
-                let sentence = format!("At most {MAX_OPERATIONS} operations at a time on one connection");
-                Err(refused(Code::BadUserInput, sentence, None))
-            }
-            Ok(request) => {
-                let edge = self.edge.clone();
-                let prepared = parsing::read(bytes, move || edge.prepare(request, bytes)).await;
-                prepared.unwrap_or_else(|error| {
-                    tracing::error!(cause = ?error, "reading a request");
-                    Err(refused(Code::Internal, Code::Internal.row().title.to_owned(), None))
-                })
-            }
-            Err(Malformed::Request(message)) => Err(refused(Code::BadUserInput, message, None)),
-            Err(Malformed::Variable { path, reason }) => {
-                let path = path.strip_prefix("payload.").unwrap_or(&path).to_owned();
-                Err(refused(Code::BadUserInput, format!("{path}: {reason}"), Some(path)))
-            }
-        };
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return self.tell(&Told::Error { id: &id, payload: &[error] }).await,
-        };
-        self.count += 1;
-        let count = self.count;
-        let (events, handle) = stream::abortable(self.edge.stream(prepared));
-        let end = stream::once(std::future::ready(None));
-        let own = id.clone();
-        self.operations.push(Box::pin(events.map(Some).chain(end).map(move |event| (count, own.clone(), event))));
-        self.active.insert(id, (count, handle));
-        Ok(())
+    if readable {
+        // Reading sends the answer to a close, and takes what is still under way.
+        while let Some(Ok(_)) = socket.next().await {}
+        return;
     }
+    let mut raw = socket.into_inner();
+    let mut unread = [0; READ];
+    if raw.shutdown().await.is_ok() {
+        while raw.read(&mut unread).await.is_ok_and(|bytes| bytes > 0) {}
+    }
+}
 
-    async fn event(&mut self, count: u64, id: &str, event: Option<Response>) -> Result<(), End> {
-        // The client has completed it, and perhaps begun another under the same id.
-        if self.active.get(id).is_none_or(|(own, _)| *own != count) {
-            return Ok(());
-        }
-        match event {
-            None => {
-                self.active.remove(id);
-                self.tell(&Told::Complete { id }).await
-            }
-            // Refused before execution: an error ends the operation.
-            Some(response)
-                if response.data == Value::Null && response.errors.iter().any(|error| error.path.is_empty()) =>
-            {
-                if let Some((_, handle)) = self.active.remove(id) {
-                    handle.abort();
-                }
-                self.tell(&Told::Error { id, payload: &response.errors }).await
-            }
-            Some(response) => self.tell(&Told::Next { id, payload: Answer(&response) }).await,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(frame(4400, "short").reason.as_str(), "short");
+        let long = frame(4400, &"é".repeat(100));
+        assert_eq!(long.reason.as_str(), "é".repeat(61));
+        assert_eq!(frame(4400, &"a".repeat(124)).reason.len(), 123);
     }
 }

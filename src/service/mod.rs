@@ -28,6 +28,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -47,6 +48,7 @@ pub struct Ctx {
     committed: Arc<AtomicI64>,
     events: Arc<Events>,
     freshness: Arc<Freshness>,
+    tasks: TaskTracker,
     started_us: i64,
 }
 
@@ -56,7 +58,8 @@ impl Ctx {
     pub fn new(db: Db, config: Arc<Config>, index: Arc<dyn VectorIndex>, target_id: i64) -> Self {
         let started_us = db.clock().now_us();
         let (committed, events, freshness) = (Arc::default(), Arc::default(), Arc::default());
-        Self { db, config, index, target_id, committed, events, freshness, started_us }
+        let tasks = TaskTracker::new();
+        Self { db, config, index, target_id, committed, events, freshness, tasks, started_us }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -99,6 +102,12 @@ impl Ctx {
     #[must_use]
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// Tasks that outlive the request which began them: a stopping server waits for these.
+    #[must_use]
+    pub const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
     }
 
     /// The default target.

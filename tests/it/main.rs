@@ -39,6 +39,7 @@ mod rest_openapi;
 mod rest_validation;
 mod schema;
 mod search;
+mod sockets;
 mod subscriptions;
 mod support;
 mod sync;

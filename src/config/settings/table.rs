@@ -91,6 +91,38 @@ pub const SETTINGS: &[Setting] = &[
         |c, v| put(&mut c.log.filter, filter(v)),
         |c| c.log.filter.clone(),
     ),
+    plain(
+        Group::Socket,
+        "CORPUSD_WS_OPERATIONS",
+        "Operations of one connection at a time",
+        "a whole number from 1 to 10000",
+        |c, v| put(&mut c.socket.operations, whole(v, &(1..=10_000))),
+        |c| c.socket.operations.to_string(),
+    ),
+    plain(
+        Group::Socket,
+        "CORPUSD_WS_MESSAGE_BYTES",
+        "Bytes of one message of a client",
+        COUNT,
+        |c, v| put(&mut c.socket.message_bytes, bytes(v)),
+        |c| c.socket.message_bytes.to_string(),
+    ),
+    plain(
+        Group::Socket,
+        "CORPUSD_WS_INIT_S",
+        "How long a client may take to say connection_init",
+        SECONDS,
+        |c, v| put(&mut c.socket.init, seconds(v)),
+        |c| seconds_text(c.socket.init),
+    ),
+    plain(
+        Group::Socket,
+        "CORPUSD_WS_PING_S",
+        "How often a client is asked whether it is there; who says or takes nothing for three times as long is gone",
+        SECONDS,
+        |c, v| put(&mut c.socket.ping, seconds(v)),
+        |c| seconds_text(c.socket.ping),
+    ),
     Setting {
         shown: Shown::Url,
         ..plain(

@@ -8,6 +8,8 @@ use futures_util::SinkExt as _;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio_tungstenite::MaybeTlsStream;
@@ -45,6 +47,13 @@ impl Socket {
         Self { stream }
     }
 
+    /// Connects without naming a protocol.
+    pub async fn open_without_protocol(address: SocketAddr) -> Self {
+        let request = format!("ws://{address}/graphql").into_client_request().expect("a request");
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a WebSocket");
+        Self { stream }
+    }
+
     /// Connects and is acknowledged.
     pub async fn ready(address: SocketAddr) -> Self {
         let mut socket = Self::open(address, "graphql-transport-ws").await;
@@ -59,6 +68,34 @@ impl Socket {
 
     pub async fn send_text(&mut self, text: String) {
         self.stream.send(Message::Text(text.into())).await.expect("a message is taken");
+    }
+
+    /// Says something, whether the server is still there or not; gives whether it was.
+    pub async fn try_send(&mut self, message: &Value) -> bool {
+        self.stream.send(Message::Text(message.to_string().into())).await.is_ok()
+    }
+
+    /// Sends bytes that no client of WebSockets would.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).await.expect("bytes are taken");
+    }
+
+    /// Waits for so many pings, and answers each by waiting for the next.
+    pub async fn pings(&mut self, count: usize) {
+        for _ in 0..count {
+            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a ping in time");
+            let message = message.expect("the connection is open").expect("a frame");
+            assert!(matches!(message, Message::Ping(_)), "{message:?}");
+        }
+    }
+
+    /// Answers nothing, and waits until the server has gone without a word.
+    pub async fn dropped(mut self) {
+        let mut rest = Vec::new();
+        let read = self.stream.get_mut().read_to_end(&mut rest);
+        tokio::time::timeout(PATIENCE, read).await.expect("an end in time").expect("an end");
+        // Close frames begin with this.
+        assert!(!rest.contains(&0x88), "{rest:?}");
     }
 
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
