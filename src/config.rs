@@ -3,12 +3,15 @@
 //! The defaults are those of [`Config::default`]; [`settings`] has the one table
 //! of names, allowed values and help, and is the only way from text to this tree.
 
+pub mod http;
 pub mod settings;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::time::Duration;
+
+use crate::config::http::HttpConfig;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +26,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// What a request may ask for.
     pub limits: Limits,
+    /// How the server meets its clients.
+    pub http: HttpConfig,
     /// How WebSockets are served.
     pub socket: SocketConfig,
     /// What is written to the log.

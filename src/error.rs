@@ -291,6 +291,8 @@ pub enum Code {
     CursorExpired,
     /// No such row.
     NotFound,
+    /// Who asks may not do this.
+    Forbidden,
     /// Contradicts what is stored.
     Conflict,
     /// Over a size limit.
@@ -331,6 +333,7 @@ impl Code {
             Self::BadCursor => ("BAD_CURSOR", 422, "Invalid cursor"),
             Self::CursorExpired => ("CURSOR_EXPIRED", 410, "Cursor expired"),
             Self::NotFound => ("NOT_FOUND", 404, "Not found"),
+            Self::Forbidden => ("FORBIDDEN", 403, "Forbidden"),
             Self::Conflict => ("CONFLICT", 409, "Conflict"),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", 413, "Payload too large"),
             Self::CostExceeded => ("COST_EXCEEDED", 422, "Too costly"),

@@ -3,6 +3,10 @@
 //! `/health/live` answers as long as the process does; `/health/ready` only while
 //! the database answers and nobody asked the server to stop.
 
+pub mod door;
+pub mod refusal;
+pub mod site;
+
 use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +17,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::get;
 use serde_json::Value;
 use serde_json::json;
@@ -48,7 +53,8 @@ fn routes(app: App, draining: Draining) -> Router {
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .with_state(Health { app: app.clone(), draining });
-    Router::new().merge(health).merge(graphql::router(app.clone())).merge(rest::router(app))
+    let door = middleware::from_fn_with_state(app.cx().clone(), door::pass);
+    Router::new().merge(health).merge(graphql::router(app.clone())).merge(rest::router(app)).layer(door)
 }
 
 async fn live() -> Json<Value> {

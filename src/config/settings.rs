@@ -240,6 +240,11 @@ mod tests {
             ("PINECONE_CLOUD", "Aws"),
             ("PINECONE_ENVIRONMENT", "gcp-starter"),
             ("CORPUSD_PINECONE_SHARE", "0"),
+            ("CORPUSD_CORS_ORIGINS", "https://a.example,*"),
+            ("CORPUSD_CORS_ORIGINS", "a.example"),
+            ("CORPUSD_CORS_ORIGINS", "https://a.example/path"),
+            ("CORPUSD_HOSTS", "a.example:80"),
+            ("CORPUSD_HOSTS", "a.example,,b.example"),
         ] {
             let wrong = with(&[(name, value)]).unwrap_err();
             assert!(wrong.len() == 1 && wrong[0].starts_with(&format!("{name}: \"{value}\"")), "{wrong:?}");
@@ -290,6 +295,18 @@ mod tests {
         for wrong in ["ftp://h", "http://", "a b", "http://h/?q=1", "https://u:p@h"] {
             assert_eq!(with(&[("PINECONE_INDEX_HOST", wrong)]).unwrap_err().len(), 1, "{wrong}");
         }
+    }
+
+    #[test]
+    fn origins_and_hosts_are_compared_as_browsers_write_them() {
+        let config = with(&[
+            ("CORPUSD_CORS_ORIGINS", "HTTPS://A.example:443/, http://b.example:8080,tauri://localhost"),
+            ("CORPUSD_HOSTS", "Corpus.Example., ::1,10.0.0.1"),
+        ])
+        .unwrap();
+        assert_eq!(config.http.cors.text(), "https://a.example,http://b.example:8080,tauri://localhost");
+        assert_eq!(config.http.hosts, ["corpus.example", "[::1]", "10.0.0.1"]);
+        assert_eq!(with(&[("CORPUSD_CORS_ORIGINS", "*")]).unwrap().http.cors, crate::config::http::Cors::Any);
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Refusal {
             other @ (Code::BadCursor
             | Code::CursorExpired
             | Code::NotFound
+            | Code::Forbidden
             | Code::Conflict
             | Code::PayloadTooLarge
             | Code::Unavailable

@@ -5,6 +5,7 @@ mod architecture;
 mod chunks;
 mod dashboard;
 mod documents;
+mod door;
 mod duplicate;
 mod embeddings;
 mod emulator;

@@ -16,10 +16,12 @@ use crate::config::settings::value::count;
 use crate::config::settings::value::filter;
 use crate::config::settings::value::host;
 use crate::config::settings::value::host_url;
+use crate::config::settings::value::hosts;
 use crate::config::settings::value::index_name;
 use crate::config::settings::value::key;
 use crate::config::settings::value::metric;
 use crate::config::settings::value::namespace;
+use crate::config::settings::value::origins;
 use crate::config::settings::value::region;
 use crate::config::settings::value::seconds;
 use crate::config::settings::value::seconds_or_never;
@@ -74,6 +76,30 @@ pub const SETTINGS: &[Setting] = &[
         SECONDS,
         |c, v| put(&mut c.server.grace, seconds(v)),
         |c| seconds_text(c.server.grace),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_HOSTS",
+        "Names under which the server is asked; one that listens on a loopback address answers to names of this machine only, and to these",
+        "names of hosts without ports, with commas between them",
+        |c, v| put(&mut c.http.hosts, hosts(v)),
+        |c| c.http.hosts.join(","),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_CORS_ORIGINS",
+        "Origins of web pages that may ask from elsewhere; none when not set",
+        "origins such as https://app.example.com, with commas between them, or *",
+        |c, v| put(&mut c.http.cors, origins(v)),
+        |c| c.http.cors.text(),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_SLOW_REQUEST_S",
+        "How long an answer may take before the log tells of it",
+        SECONDS,
+        |c, v| put(&mut c.http.slow, seconds(v)),
+        |c| seconds_text(c.http.slow),
     ),
     plain(
         Group::Server,

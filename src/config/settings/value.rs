@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::config::CLOUDS;
 use crate::config::Metric;
 use crate::config::Secret;
+use crate::config::http::Cors;
 
 /// What a yes or a no may be.
 pub const SWITCH: &str = "true or false";
@@ -74,6 +76,42 @@ pub fn seconds_text(duration: Duration) -> String {
 #[must_use]
 pub fn host(text: &str) -> Option<IpAddr> {
     if text.eq_ignore_ascii_case("localhost") { Some(Ipv4Addr::LOCALHOST.into()) } else { text.parse().ok() }
+}
+
+/// The origins of pages that may ask, or all of them.
+#[must_use]
+pub fn origins(text: &str) -> Option<Cors> {
+    if text == "*" {
+        return Some(Cors::Any);
+    }
+    text.split(',').map(|origin| self::origin(origin.trim())).collect::<Option<_>>().map(Cors::Origins)
+}
+
+/// An origin as a browser writes it.
+fn origin(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    let bare = matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    bare.then(|| format!("{}://{host}{port}", url.scheme()).to_ascii_lowercase())
+}
+
+/// Names of a host, without ports.
+#[must_use]
+pub fn hosts(text: &str) -> Option<Vec<String>> {
+    let one = |text: &str| {
+        if let Ok(address) = text.parse::<Ipv6Addr>() {
+            return Some(format!("[{address}]"));
+        }
+        let fine =
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+        fine.then(|| text.trim_end_matches('.').to_ascii_lowercase())
+    };
+    text.split(',').map(|name| one(name.trim())).collect()
 }
 
 /// Whether SQLite waits for the disk.

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -52,6 +53,17 @@ impl Socket {
         let request = format!("ws://{address}/graphql").into_client_request().expect("a request");
         let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a WebSocket");
         Self { stream }
+    }
+
+    /// Connects from a page of `origin`, if it may; else gives the status of the answer.
+    pub async fn open_from(address: SocketAddr, origin: &str) -> Result<Self, u16> {
+        let mut request = format!("ws://{address}/graphql").into_client_request().expect("a request");
+        request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Self { stream }),
+            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     /// Connects and is acknowledged.

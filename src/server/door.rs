@@ -1,0 +1,113 @@
+//! The way of every request, around both edges: it gets an id, is judged by where it comes from, and leaves with the
+//! headers that every answer has and a line in the log.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::http::Uri;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::error::Code;
+use crate::rest::error::REQUEST_ID;
+use crate::server::refusal::Form;
+use crate::server::refusal::Refusal;
+use crate::server::site;
+use crate::server::site::Asker;
+use crate::service::Ctx;
+
+/// Characters of a request id that a client may choose.
+const MAX_ID: usize = 128;
+/// Characters of a path in the log.
+const MAX_PATH: usize = 200;
+/// For what is no page: nothing of it is run, shown or framed, wherever a browser is made to open it. Pages bring
+/// their own.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// What every answer says to a browser.
+const HARDENING: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Takes one request from its head to the head of its answer.
+pub async fn pass(State(cx): State<Ctx>, mut request: Request, next: Next) -> Response {
+    let id = identify(&cx, request.headers_mut());
+    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
+    let mut response = answer(&cx, request, next).instrument(span).await;
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    for (name, value) in HARDENING {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    }
+    response
+}
+
+/// The id that the client gave, or a new one; the edges find it in the headers.
+fn identify(cx: &Ctx, headers: &mut HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        let bytes = id.as_bytes();
+        (1..=MAX_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    });
+    if let Some(id) = given {
+        return id.clone();
+    }
+    let id = HeaderValue::try_from(cx.db().clock().new_id()).unwrap_or(HeaderValue::from_static("none"));
+    headers.insert(REQUEST_ID, id.clone());
+    id
+}
+
+async fn answer(cx: &Ctx, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let config = cx.config();
+    let judged = site::judge(config, &request);
+    let asker = judged.as_ref().map_or(Asker::Foreign, Clone::clone);
+    let mut response = match judged {
+        Err(refusal) => refusal.respond(&Form::of(&uri, request.headers()), cx),
+        Ok(asker) => match site::preflight(&asker, &request) {
+            Some(answer) => answer,
+            None => handle(cx, request, next).await,
+        },
+    };
+    site::tell(&config.http.cors, &asker, response.headers_mut());
+    log(cx, &method, &uri, response.status(), begun);
+    response
+}
+
+/// Hands the request to its edge; a defect there is no end of the connection.
+async fn handle(cx: &Ctx, request: Request, next: Next) -> Response {
+    let form = Form::of(request.uri(), request.headers());
+    AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "Internal Server Error").respond(&form, cx)
+    })
+}
+
+/// One line for each request: in front where it failed or was slow. What stands behind the path may be a secret.
+fn log(cx: &Ctx, method: &Method, uri: &Uri, status: StatusCode, begun: Instant) {
+    let took = begun.elapsed();
+    let path = uri.path();
+    let path = &path[..path.floor_char_boundary(MAX_PATH)];
+    let (status, ms) = (status.as_u16(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    if status >= 500 {
+        tracing::warn!(%method, path, status, ms, "a request failed");
+    } else if took > cx.config().http.slow {
+        tracing::warn!(%method, path, status, ms, "a request was slow");
+    } else {
+        tracing::debug!(%method, path, status, ms, "answered");
+    }
+}
