@@ -47,7 +47,7 @@ pub fn command() -> Command {
         .after_help(
             "Every setting is read from its flag, else from its variable in the environment, else from `.env` in the \
              current folder.\n`corpusd serve --help` lists all of them.\n\n\
-             Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differences found.",
+             Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differences found, 4 not everything could be compared.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)

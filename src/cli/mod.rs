@@ -39,12 +39,14 @@ pub enum Failure {
     Usage(String),
     /// The index is not what the rows say: exit code 3.
     Differs(String),
+    /// Nothing differs of what could be compared, and not everything could be: exit code 4.
+    Incomplete(String),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(text) | Self::Usage(text) | Self::Differs(text) => f.write_str(text),
+            Self::Failed(text) | Self::Usage(text) | Self::Differs(text) | Self::Incomplete(text) => f.write_str(text),
         }
     }
 }
@@ -55,6 +57,7 @@ impl Failure {
             Self::Failed(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Differs(_) => ExitCode::from(3),
+            Self::Incomplete(_) => ExitCode::from(4),
         }
     }
 }

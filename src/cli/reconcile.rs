@@ -40,7 +40,8 @@ pub fn command() -> Command {
         .about("Compares every record of the index with the rows, and mends what differs when asked to")
         .long_about(
             "Compares every record of the index with what the rows would send now. Ends with 0 when they are equal, \
-             with 3 when differences were found (mended or not), with 1 when the check failed. A difference counts when \
+             with 3 when differences were found (mended or not), with 4 when nothing differs of what was compared and \
+             some records were passed over, with 1 when the check failed. A difference counts when \
              it was seen twice, one doubt window (CORPUSD_SYNC_DOUBT_S) apart, so finding some takes as long. Records \
              that are on their way, or were written within CORPUSD_RECONCILE_SETTLED_S, are passed over and counted. \
              What others wrote into the index is told and never touched. Beside a running server the command \
@@ -81,9 +82,10 @@ async fn check(app: &App, matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         print(app, &outcome).await?;
     }
-    match outcome.report.differences() {
-        0 => Ok(()),
-        count => Err(Failure::Differs(format!("{count} differences found"))),
+    match (outcome.report.differences(), outcome.report.skipped) {
+        (0, 0) => Ok(()),
+        (0, passed) => Err(Failure::Incomplete(format!("{passed} records could not be compared yet"))),
+        (count, _) => Err(Failure::Differs(format!("{count} differences found"))),
     }
 }
 
