@@ -250,7 +250,7 @@ async fn write_step(tx: &Tx, target_id: i64, step: &Step) -> Result<Stepped> {
         job.epoch = epoch;
         if job.scope_key == jobs::REBASE {
             // Everything is sent again, and some of it is still on its way.
-            job.total = job.done + jobs::remains(tx, &job).await?.open;
+            job.total = job.total.max(job.done + jobs::remains(tx, &job).await?.open);
         } else {
             finish(&mut job, &report, tx.now_ms());
         }
@@ -269,8 +269,10 @@ async fn write_step(tx: &Tx, target_id: i64, step: &Step) -> Result<Stepped> {
 
 /// All is compared: what was mended is still on its way, else the job is done.
 fn finish(job: &mut crate::entity::sync_job::Model, report: &Report, now_ms: i64) {
-    job.total = job.done + report.repaired;
+    // Rows that were gone before their turn leave the total where it was: no counter falls.
+    job.total = job.total.max(job.done + report.repaired);
     if report.repaired == 0 {
+        job.done = job.total;
         // Nothing was written, so nothing has to show.
         "verified".clone_into(&mut job.visibility);
         end(job, JobState::Completed, now_ms);

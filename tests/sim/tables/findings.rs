@@ -210,8 +210,10 @@ impl Tables {
         if step.to.is_none() {
             job.epoch = self.epoch - 1;
             let rebase = job.scope_key == REBASE;
-            job.total = job.done + if rebase { self.remains(&job).open } else { report.repaired };
+            let open = if rebase { self.remains(&job).open } else { report.repaired };
+            job.total = job.total.max(job.done + open);
             if report.repaired == 0 && !rebase {
+                job.done = job.total;
                 "verified".clone_into(&mut job.visibility);
                 end(&mut job, JobState::Completed, at);
             }
@@ -273,6 +275,7 @@ impl Tables {
         }
         let mut job = jobs::new(id.to_owned(), key.to_owned(), TARGET, self.epoch - 1, at.now);
         reconcile::KIND.clone_into(&mut job.kind);
+        job.total = i64::try_from(self.slots.len()).expect("few slots");
         let report = Report { mode: Mode::Repair, ..Report::default() };
         reconcile::set(&mut job, &report, &Place::start()).expect("a report");
         self.update(job, News::State, at);
