@@ -150,16 +150,17 @@ impl Store for Database {
 
     async fn tidy(&self, keep_ms: i64) -> Result<()> {
         let target = self.target_id;
-        self.write(move |tx| {
-            Box::pin(async move {
-                let before = tx.now_ms() - keep_ms;
-                while targets::bury_tombstones(tx, target, before).await? > 0 {}
-                while targets::prune_log(tx, before).await? > 0 {}
-                jobs::prune(tx, before).await?;
-                Ok(())
+        // A transaction a page: writers have their turn between them.
+        let bury = || {
+            self.write(move |tx| {
+                Box::pin(async move { Ok(targets::bury_tombstones(tx, target, tx.now_ms() - keep_ms).await?) })
             })
-        })
-        .await
+        };
+        while bury().await? > 0 {}
+        let prune_log =
+            || self.write(move |tx| Box::pin(async move { Ok(targets::prune_log(tx, tx.now_ms() - keep_ms).await?) }));
+        while prune_log().await? > 0 {}
+        self.write(move |tx| Box::pin(async move { Ok(jobs::prune(tx, tx.now_ms() - keep_ms).await?) })).await
     }
 
     async fn due_groups(&self, now_ms: i64) -> Result<Vec<Group>> {
