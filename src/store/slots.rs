@@ -315,9 +315,10 @@ pub async fn release_all(tx: &Tx) -> Result<Vec<Owned>, DbErr> {
     lock_all(tx, documents).await?;
     let mut sql = Sql::new(tx);
     sql.push(
-        "UPDATE embeddings SET held = FALSE WHERE held AND chunk_id IN (SELECT c.id FROM chunks c \
-         JOIN documents d ON d.id = c.document_id WHERE c.deleted_at IS NULL AND d.deleted_at IS NULL) \
-         RETURNING id, document_id",
+        // From what is held, of which there may be none, to its chunks: not from all chunks to what is held.
+        "UPDATE embeddings SET held = FALSE WHERE held AND id IN (SELECT e.id FROM embeddings e CROSS JOIN chunks c \
+         CROSS JOIN documents d WHERE e.held AND c.id = e.chunk_id AND d.id = c.document_id \
+         AND c.deleted_at IS NULL AND d.deleted_at IS NULL) RETURNING id, document_id",
     );
     owned(&sql.all(tx).await?)
 }
