@@ -395,6 +395,10 @@ async fn the_command_tells_by_its_exit_code_whether_the_index_is_what_the_rows_s
         std::fs::write(folder.path().join(name), format!("# Title\n\nThe text of {name}.\n")).unwrap();
     }
     ends(folder.path(), &["import", "a.md", "b.md", "--export"], &url, 0).await;
+    let early = quick(folder.path(), &["reconcile"], &url).env("CORPUSD_RECONCILE_SETTLED_S", "600").output().await;
+    let early = early.unwrap();
+    assert_eq!(early.status.code(), Some(4), "what was written a moment ago is passed over: {early:?}");
+    assert!(String::from_utf8_lossy(&early.stdout).starts_with("0 compared, 2 passed over, 0 mended"), "{early:?}");
     assert!(ends(folder.path(), &["reconcile"], &url, 0).await.starts_with("2 compared, 0 passed over, 0 mended"));
     with_index(&url, async |index| {
         let ids = index.list("default", None, 10).await.unwrap().ids;
