@@ -27,6 +27,7 @@ use crate::rest::fields::list_upto;
 use crate::rest::fields::metadata;
 use crate::rest::fields::object;
 use crate::rest::fields::string;
+use crate::rest::links::Listing;
 use crate::service;
 use crate::service::Patch;
 use crate::service::chunks::ChunkPatch;
@@ -180,14 +181,18 @@ pub async fn create_batch(call: Call) -> Outcome {
         ("skip" = Option<u64>, Query, description = "Chunks to pass over (0)", minimum = 0),
         ("limit" = Option<u64>, Query, description = "Chunks to give at most (1000)", minimum = 0),
     ),
-    responses((status = 200, description = "Its live chunks", body = Vec<ChunkOut>)),
+    responses((status = 200, description = "Its live chunks", body = Vec<ChunkOut>, headers(
+        ("X-Total-Count" = u64, description = "How many there are"),
+        ("Link" = String, description = "Where the other pages are, when there are any"),
+    ))),
 )]
 pub async fn list(call: Call) -> Outcome {
     let document_id = call.id("doc_id", documents::WHAT)?;
     let mut form = call.form();
     let window = window(&mut form, 1000);
-    let rows = service::lists::chunks_of(call.cx(), &document_id, form.finish(Some(window))?).await?;
-    json(StatusCode::OK, &rows.into_iter().map(ChunkOut::from).collect::<Vec<_>>())
+    let listed = service::lists::chunks_of(call.cx(), &document_id, form.finish(Some(window))?).await?;
+    let rows: Vec<ChunkOut> = listed.rows.into_iter().map(ChunkOut::from).collect();
+    Listing::new(&call, listed.total).around(listed.window).answer(&rows)
 }
 
 /// Read a chunk.
@@ -224,6 +229,18 @@ pub async fn update(call: Call) -> Outcome {
         Some(ChunkPatch { chunk_index: Patch::Keep, text: keep_or(text), metadata: keep_or(metadata), metadata_mode })
     }));
     let row = service::chunks::update(cx, &id, form.finish(patch)?).await?;
+    json(StatusCode::OK, &ChunkOut::from(row))
+}
+
+/// Take a soft deletion back.
+#[utoipa::path(
+    post, path = "/api/documents/chunks/{chunk_id}/restore", tag = "documents", operation_id = "restore_chunk",
+    params(("chunk_id" = String, Path, description = "The chunk")),
+    responses((status = 200, description = "The chunk as it is now; a live one stays as it is", body = ChunkOut)),
+)]
+pub async fn restore(call: Call) -> Outcome {
+    let id = call.id("chunk_id", WHAT)?;
+    let row = service::chunks::restore(call.cx(), &id).await?;
     json(StatusCode::OK, &ChunkOut::from(row))
 }
 

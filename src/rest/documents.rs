@@ -25,6 +25,9 @@ use crate::rest::fields::metadata;
 use crate::rest::fields::natural;
 use crate::rest::fields::object;
 use crate::rest::fields::string;
+use crate::rest::links::Listing;
+use crate::rest::openapi::Refusal;
+use crate::rest::tags;
 use crate::service;
 use crate::service::Delete;
 use crate::service::MetadataMode;
@@ -149,14 +152,14 @@ fn new_document(fields: &mut Fields<'_>, limits: &Limits) -> Option<NewDocument>
 #[utoipa::path(
     post, path = "/api/documents", tag = "documents", operation_id = "create_document",
     request_body = DocumentCreate,
-    responses((status = 201, description = "Created", body = DocumentOut)),
+    responses((status = 201, description = "Created", body = DocumentOut, headers(("ETag" = String, description = "Its revision")))),
 )]
 pub async fn create(call: Call) -> Outcome {
     let cx = call.cx();
     let mut form = call.form();
     let new = form.body(object(|fields| new_document(fields, &cx.config().limits)));
     let row = service::documents::create(cx, form.finish(new)?).await?;
-    json(StatusCode::CREATED, &DocumentOut::from(row))
+    tags::tagged(row.revision, json(StatusCode::CREATED, &DocumentOut::from(row)))
 }
 
 /// List documents.
@@ -167,7 +170,10 @@ pub async fn create(call: Call) -> Outcome {
         ("limit" = Option<u64>, Query, description = "Documents to give at most (100)", minimum = 0),
         ("include_deleted" = Option<bool>, Query, description = "Soft-deleted ones too (false)"),
     ),
-    responses((status = 200, description = "Documents, oldest first", body = Vec<DocumentOut>)),
+    responses((status = 200, description = "Documents, oldest first", body = Vec<DocumentOut>, headers(
+        ("X-Total-Count" = u64, description = "How many there are"),
+        ("Link" = String, description = "Where the other pages are, when there are any"),
+    ))),
 )]
 pub async fn list(call: Call) -> Outcome {
     let mut form = call.form();
@@ -175,8 +181,9 @@ pub async fn list(call: Call) -> Outcome {
     let deleted = form.query("include_deleted", boolean).unwrap_or_default();
     let window = form.finish(Some(window))?;
     let deleted = if deleted { Deleted::Shown } else { Deleted::Hidden };
-    let rows = service::lists::documents(call.cx(), window, deleted).await?;
-    json(StatusCode::OK, &rows.into_iter().map(DocumentOut::from).collect::<Vec<_>>())
+    let listed = service::lists::documents(call.cx(), window, deleted).await?;
+    let rows: Vec<DocumentOut> = listed.rows.into_iter().map(DocumentOut::from).collect();
+    Listing::new(&call, listed.total).around(listed.window).answer(&rows)
 }
 
 /// The `skip` and `limit` of a list.
@@ -204,12 +211,12 @@ pub async fn search(call: Call) -> Outcome {
 #[utoipa::path(
     get, path = "/api/documents/{doc_id}", tag = "documents", operation_id = "get_document",
     params(("doc_id" = String, Path, description = "The document")),
-    responses((status = 200, description = "The document", body = DocumentDetailOut)),
+    responses((status = 200, description = "The document", body = DocumentDetailOut, headers(("ETag" = String, description = "Its revision")))),
 )]
 pub async fn get(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let (row, chunk_count) = service::lists::document(call.cx(), &id).await?;
-    json(StatusCode::OK, &DocumentDetailOut { document: row.into(), chunk_count })
+    tags::tagged(row.revision, json(StatusCode::OK, &DocumentDetailOut { document: row.into(), chunk_count }))
 }
 
 /// Change a document.
@@ -218,9 +225,13 @@ pub async fn get(call: Call) -> Outcome {
     params(
         ("doc_id" = String, Path, description = "The document"),
         ("metadata_mode" = Option<String>, Query, description = "`merge` (the default) or `replace`"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the document that is to be changed"),
     ),
     request_body = DocumentUpdate,
-    responses((status = 200, description = "The document as it is now", body = DocumentOut)),
+    responses(
+        (status = 200, description = "The document as it is now", body = DocumentOut, headers(("ETag" = String, description = "Its revision"))),
+        (status = 412, description = "The document is at another revision than `If-Match` says", body = Refusal),
+    ),
 )]
 pub async fn update(call: Call) -> Outcome {
     let cx = call.cx();
@@ -233,8 +244,9 @@ pub async fn update(call: Call) -> Outcome {
         let metadata = keep_or(fields.optional("metadata", metadata(&cx.config().limits)));
         Some(DocumentPatch { title, source, metadata, metadata_mode, ..DocumentPatch::default() })
     }));
-    let row = service::documents::update(cx, &id, form.finish(patch)?).await?;
-    json(StatusCode::OK, &DocumentOut::from(row))
+    let patch = DocumentPatch { if_revision: tags::expected(&call), ..form.finish(patch)? };
+    let row = service::documents::update(cx, &id, patch).await.map_err(|error| tags::failed(&call, error))?;
+    tags::tagged(row.revision, json(StatusCode::OK, &DocumentOut::from(row)))
 }
 
 /// How given metadata meets what is stored, from `metadata_mode`.
@@ -247,19 +259,36 @@ pub fn metadata_mode(form: &mut Form<'_>) -> MetadataMode {
     mode.unwrap_or_default()
 }
 
+/// Take a soft deletion back.
+#[utoipa::path(
+    post, path = "/api/documents/{doc_id}/restore", tag = "documents", operation_id = "restore_document",
+    params(("doc_id" = String, Path, description = "The document")),
+    responses((status = 200, description = "The document as it is now; a live one stays as it is", body = DocumentOut, headers(("ETag" = String, description = "Its revision")))),
+)]
+pub async fn restore(call: Call) -> Outcome {
+    let id = call.id("doc_id", WHAT)?;
+    let row = service::documents::restore(call.cx(), &id).await?;
+    tags::tagged(row.revision, json(StatusCode::OK, &DocumentOut::from(row)))
+}
+
 /// Delete a document.
 #[utoipa::path(
     delete, path = "/api/documents/{doc_id}", tag = "documents", operation_id = "delete_document",
     params(
         ("doc_id" = String, Path, description = "The document"),
         ("hard_delete" = Option<bool>, Query, description = "Beyond restoring, with everything below it (false)"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the document that is to be deleted"),
     ),
-    responses((status = 204, description = "Deleted, or it already was")),
+    responses(
+        (status = 204, description = "Deleted, or it already was"),
+        (status = 412, description = "The document is at another revision than `If-Match` says", body = Refusal),
+    ),
 )]
 pub async fn delete(call: Call) -> Outcome {
     let id = call.id("doc_id", WHAT)?;
     let mode = delete_mode(&call)?;
-    service::documents::delete(call.cx(), &id, mode).await?;
+    let expected = tags::expected(&call);
+    service::documents::delete_at(call.cx(), &id, mode, expected).await.map_err(|error| tags::failed(&call, error))?;
     Ok(no_content())
 }
 

@@ -17,6 +17,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
+use axum::http::header::AsHeaderName;
 use axum::response::Response;
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -53,6 +54,9 @@ pub struct Call {
 #[derive(Debug)]
 struct Inner {
     cx: Ctx,
+    headers: HeaderMap,
+    /// As the client wrote it.
+    target: String,
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
     content_type: Option<String>,
@@ -98,6 +102,22 @@ impl Call {
         self.inner.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The header `name`, where it is one of visible characters.
+    #[must_use]
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
+        self.inner.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// A link to this list elsewhere: the same path and parameters, but for those in `set`.
+    #[must_use]
+    pub fn link(&self, rel: &str, set: &[(&str, String)]) -> String {
+        let kept = self.inner.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let kept = kept.filter(|(name, _)| set.iter().all(|(other, _)| name != other));
+        let set = set.iter().map(|(name, value)| (*name, value.as_str()));
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept.chain(set)).finish();
+        format!("<{}?{query}>; rel=\"{rel}\"", self.inner.target)
+    }
+
     /// Whether the request has a body at all.
     #[must_use]
     pub fn has_body(&self) -> bool {
@@ -120,7 +140,9 @@ impl Call {
         let (parts, body) = request.into_parts();
         let content_type = text_of(&parts.headers, header::CONTENT_TYPE.as_str());
         let body = read_body(&parts.headers, body, cx.config().limits.body_bytes).await?;
-        let inner = Arc::new(Inner { cx, path, query, content_type, body, json: OnceLock::new() });
+        let target = parts.uri.path().to_owned();
+        let headers = parts.headers;
+        let inner = Arc::new(Inner { cx, headers, target, path, query, content_type, body, json: OnceLock::new() });
         let reader = inner.clone();
         parsing::read(inner.body.len(), move || _ = reader.json.set(reader.parse())).await?;
         Ok(Self { inner })

@@ -11,11 +11,15 @@ pub mod docs;
 pub mod documents;
 pub mod embeddings;
 pub mod error;
+pub mod events;
 pub mod extract;
 pub mod fields;
+pub mod links;
 pub mod openapi;
 pub mod pinecone;
 pub mod reconcile;
+pub mod sync;
+pub mod tags;
 
 use std::future::Future;
 
@@ -49,8 +53,9 @@ pub fn operations() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Paths that serve what another path serves: the documented spelling beside the one that clients came to use.
-pub const ALIASES: [(&str, &str); 3] = [
+pub const ALIASES: [(&str, &str); 4] = [
     ("/api/chunks/{chunk_id}", "/api/documents/chunks/{chunk_id}"),
+    ("/api/chunks/{chunk_id}/restore", "/api/documents/chunks/{chunk_id}/restore"),
     ("/api/chunks/{chunk_id}/embeddings", "/api/documents/chunks/{chunk_id}/embeddings"),
     ("/api/embeddings/{embedding_id}", "/api/documents/embeddings/{embedding_id}"),
 ];
@@ -63,6 +68,7 @@ fn routes() -> Routes {
         .get("/api/documents/{doc_id}", documents::get)
         .put("/api/documents/{doc_id}", documents::update)
         .delete("/api/documents/{doc_id}", documents::delete)
+        .post("/api/documents/{doc_id}/restore", documents::restore)
         .post("/api/pinecone/export/document/{doc_id}", pinecone::export_document)
         .post("/api/pinecone/export/unsynced", pinecone::export_unsynced)
         .post("/api/pinecone/export/batch", pinecone::export_batch)
@@ -85,10 +91,16 @@ fn routes() -> Routes {
         .get("/api/documents/chunks/{chunk_id}", chunks::get)
         .put("/api/documents/chunks/{chunk_id}", chunks::update)
         .delete("/api/documents/chunks/{chunk_id}", chunks::delete)
+        .post("/api/documents/chunks/{chunk_id}/restore", chunks::restore)
         .post("/api/documents/chunks/{chunk_id}/embeddings", embeddings::create)
         .get("/api/documents/embeddings/{embedding_id}", embeddings::get)
         .put("/api/documents/embeddings/{embedding_id}", embeddings::update)
         .delete("/api/documents/embeddings/{embedding_id}", embeddings::delete)
+        .get("/api/events", events::list)
+        .get("/api/sync/jobs", sync::list_jobs)
+        .get("/api/sync/jobs/{job_id}", sync::get_job)
+        .delete("/api/sync/jobs/{job_id}", sync::cancel_job)
+        .get("/api/sync/targets", sync::list_targets)
 }
 
 /// Paths and handlers, and the list of them that the OpenAPI document is held against.

@@ -22,8 +22,10 @@ use crate::rest::chunks;
 use crate::rest::dashboard;
 use crate::rest::documents;
 use crate::rest::embeddings;
+use crate::rest::events;
 use crate::rest::pinecone;
 use crate::rest::reconcile;
+use crate::rest::sync;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,12 +41,14 @@ use crate::rest::reconcile;
         documents::get,
         documents::update,
         documents::delete,
+        documents::restore,
         chunks::list,
         chunks::create,
         chunks::create_batch,
         chunks::get,
         chunks::update,
         chunks::delete,
+        chunks::restore,
         embeddings::create,
         embeddings::get,
         embeddings::update,
@@ -65,6 +69,11 @@ use crate::rest::reconcile;
         dashboard::batch_delete,
         dashboard::search,
         dashboard::activity,
+        events::list,
+        sync::list_jobs,
+        sync::get_job,
+        sync::cancel_job,
+        sync::list_targets,
     ),
     components(schemas(Refusal, HttpValidationError, ValidationError))
 )]

@@ -58,8 +58,8 @@ pub struct DocumentPatch {
     pub metadata: Patch<Json>,
     /// How given metadata meets what is stored.
     pub metadata_mode: MetadataMode,
-    /// Refuse unless the row is at this revision.
-    pub if_revision: Option<i64>,
+    /// Refuse unless the row is at one of these revisions.
+    pub if_revision: Option<Vec<i64>>,
 }
 
 impl NewDocument {
@@ -189,10 +189,7 @@ pub async fn update(cx: &Ctx, id: &str, patch: DocumentPatch) -> Result<document
         Box::pin(async move {
             let (patch, limits) = &*command;
             let row = lock_live(tx, &id).await?;
-            if let Some(expected) = patch.if_revision.filter(|expected| *expected != row.revision) {
-                let now = row.revision;
-                return Err(Error::conflict(format!("The document is at revision {now}, not {expected}")));
-            }
+            at_one_of(&row, patch.if_revision.as_deref())?;
             let next = patch.apply(&row, limits)?;
             if next == row {
                 return Ok(row);
@@ -207,12 +204,28 @@ pub async fn update(cx: &Ctx, id: &str, patch: DocumentPatch) -> Result<document
     .await
 }
 
+/// Refuses a row that is at none of the revisions.
+fn at_one_of(row: &document::Model, expected: Option<&[i64]>) -> Result<()> {
+    let Some(expected) = expected.filter(|expected| !expected.contains(&row.revision)) else { return Ok(()) };
+    let named: Vec<String> = expected.iter().map(i64::to_string).collect();
+    let named = if named.is_empty() { "what was expected".to_owned() } else { named.join(" or ") };
+    Err(Error::conflict(format!("The document is at revision {}, not {named}", row.revision)))
+}
+
 /// Deletes a document; soft-deleting it again changes nothing.
 ///
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn delete(cx: &Ctx, id: &str, mode: Delete) -> Result<()> {
-    let outcomes = delete_many(cx, vec![id.to_owned()], mode).await?;
+    delete_at(cx, id, mode, None).await
+}
+
+/// Deletes a document, unless it is at another than one of these revisions.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Conflict`] when it is.
+pub async fn delete_at(cx: &Ctx, id: &str, mode: Delete, expected: Option<Vec<i64>>) -> Result<()> {
+    let outcomes = delete_all(cx, vec![id.to_owned()], mode, expected).await?;
     outcomes.into_iter().find_map(|(_, error)| error).map_or(Ok(()), Err)
 }
 
@@ -227,11 +240,24 @@ pub async fn delete_many(cx: &Ctx, ids: Vec<String>, mode: Delete) -> Result<Vec
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let (ids, target) = (Arc::new(ids), cx.target_id());
+    delete_all(cx, ids, mode, None).await
+}
+
+async fn delete_all(
+    cx: &Ctx,
+    ids: Vec<String>,
+    mode: Delete,
+    expected: Option<Vec<i64>>,
+) -> Result<Vec<(String, Option<Error>)>> {
+    let (command, target) = (Arc::new((ids, expected)), cx.target_id());
     cx.write(move |tx| {
-        let ids = ids.clone();
+        let command = command.clone();
         Box::pin(async move {
-            let rows = store::documents::lock_many(tx, &ids).await?;
+            let (ids, expected) = &*command;
+            let rows = store::documents::lock_many(tx, ids).await?;
+            for row in &rows {
+                at_one_of(row, expected.as_deref())?;
+            }
             let known: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
             let changed: HashSet<&str> = rows
                 .iter()

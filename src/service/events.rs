@@ -205,6 +205,15 @@ pub struct CorpusEvent {
     pub at_ms: i64,
 }
 
+impl CorpusEvent {
+    /// What an entry of the log tells. Slots that moved are the engine's business.
+    fn of(entry: corpus_log::Model) -> Option<Self> {
+        let kind = ChangeKind::from_name(&entry.kind).filter(|kind| *kind != ChangeKind::SyncChanged)?;
+        let corpus_log::Model { rev, id, document_id, at, .. } = entry;
+        Some(Self { cursor: cursor(rev), kind, id, document_id, at_ms: at })
+    }
+}
+
 /// The cursor behind the entry `rev` of the log.
 fn cursor(rev: i64) -> String {
     URL_SAFE_NO_PAD.encode(format!("e1:{rev}"))
@@ -225,6 +234,18 @@ struct Tail {
 }
 
 impl Tail {
+    /// The place behind the cursor `after`, or now.
+    async fn behind(cx: &Ctx, after: Option<&str>) -> Result<Self> {
+        let now = log::revision(cx.read()).await?;
+        let rev = match after {
+            None => now,
+            Some(text) => revision_of(text).filter(|rev| *rev <= now).ok_or(Error::BadCursor { field: "after" })?,
+        };
+        cx.db().saw(now);
+        let page = cx.events().page(cx, rev).await?;
+        Ok(Self { cx: cx.clone(), rev, page })
+    }
+
     /// The next entry, once there is one. Nothing is lost when the caller stops waiting.
     async fn next(&mut self) -> Result<corpus_log::Model> {
         loop {
@@ -255,14 +276,7 @@ impl Tail {
 /// [`Error::BadCursor`]; [`Error::CursorExpired`] when the entries behind it are gone.
 /// The stream ends with the first error.
 pub async fn corpus(cx: &Ctx, after: Option<&str>) -> Result<impl Stream<Item = Result<CorpusEvent>> + Send + use<>> {
-    let now = log::revision(cx.read()).await?;
-    let rev = match after {
-        None => now,
-        Some(text) => revision_of(text).filter(|rev| *rev <= now).ok_or(Error::BadCursor { field: "after" })?,
-    };
-    cx.db().saw(now);
-    let page = cx.events().page(cx, rev).await?;
-    let tail = Tail { cx: cx.clone(), rev, page };
+    let tail = Tail::behind(cx, after).await?;
     Ok(stream::unfold(Some(tail), |tail| async {
         let mut tail = tail?;
         loop {
@@ -270,20 +284,47 @@ pub async fn corpus(cx: &Ctx, after: Option<&str>) -> Result<impl Stream<Item = 
                 Ok(entry) => entry,
                 Err(error) => return Some((Err(error), None)),
             };
-            // Slots that moved are the engine's business.
-            let Some(kind) = ChangeKind::from_name(&entry.kind).filter(|kind| *kind != ChangeKind::SyncChanged) else {
-                continue;
-            };
-            let event = CorpusEvent {
-                cursor: cursor(entry.rev),
-                kind,
-                id: entry.id,
-                document_id: entry.document_id,
-                at_ms: entry.at,
-            };
-            return Some((Ok(event), Some(tail)));
+            if let Some(event) = CorpusEvent::of(entry) {
+                return Some((Ok(event), Some(tail)));
+            }
         }
     }))
+}
+
+/// Some changes of the corpus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// In commit order.
+    pub events: Vec<CorpusEvent>,
+    /// Where to go on from.
+    pub cursor: String,
+}
+
+/// At most `limit` changes of the corpus behind the cursor `after`, or from now on. Where there is none yet, the
+/// first is waited for, at most so long.
+///
+/// # Errors
+/// As [`corpus`].
+pub async fn batch(cx: &Ctx, after: Option<&str>, limit: usize, wait: Duration) -> Result<Batch> {
+    let until = Instant::now() + wait;
+    let mut tail = Tail::behind(cx, after).await?;
+    let mut events = Vec::new();
+    while events.len() < limit {
+        if tail.page.is_empty() {
+            tail.page = cx.events().page(cx, tail.rev).await?;
+        }
+        if tail.page.is_empty() && !events.is_empty() {
+            break;
+        }
+        let entry = tokio::select! {
+            biased;
+            entry = tail.next() => entry?,
+            () = tokio::time::sleep_until(until) => break,
+            () = cx.events().closed() => break,
+        };
+        events.extend(CorpusEvent::of(entry));
+    }
+    Ok(Batch { events, cursor: cursor(tail.rev) })
 }
 
 /// A document whose coverage somebody follows.

@@ -16,12 +16,15 @@ use crate::service::Ctx;
 use crate::service::rules;
 use crate::store;
 use crate::store::Tx;
+use crate::store::filter::JobFilter;
+use crate::store::graph;
 use crate::store::jobs;
 pub use crate::store::jobs::JobEvent;
 pub use crate::store::jobs::JobState;
 use crate::store::jobs::News;
 use crate::store::log::Change;
 use crate::store::log::ChangeKind;
+use crate::store::page::PageArgs;
 use crate::store::slots;
 use crate::store::slots::Extent;
 
@@ -266,6 +269,31 @@ async fn join(
 pub async fn get(cx: &Ctx, id: &str) -> Result<Model> {
     rules::known(id, WHAT)?;
     jobs::find(cx.read(), id).await?.ok_or_else(|| Error::not_found(WHAT, id))
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The jobs, newest first.
+    pub jobs: Vec<Model>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<String>,
+    /// How many jobs there are.
+    pub total: u64,
+}
+
+/// At most `limit` jobs, newest first, behind the cursor `after`; only those in `state`, when one is given.
+///
+/// # Errors
+/// [`Error::BadCursor`].
+pub async fn list(cx: &Ctx, state: Option<JobState>, limit: u64, after: Option<String>) -> Result<Listed> {
+    let filter = JobFilter { states: state.map(|state| vec![state.name()]), kind: None };
+    let window = graph::sync::JOBS.window(&PageArgs { limit, backward: false, after, before: None })?;
+    let page = graph::sync::jobs(cx.db(), &filter, &window).await?;
+    let last = page.rows.last().filter(|_| page.has_next);
+    let next = last.map(|row| graph::sync::JOBS.cursor(&graph::sync::job_key(row)));
+    let total = graph::sync::count_jobs(cx.db(), &filter).await?.unsigned_abs();
+    Ok(Listed { jobs: page.rows, next, total })
 }
 
 /// The events of a job after number `seq`, in order, at most a thousand.

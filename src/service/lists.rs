@@ -1,5 +1,7 @@
 //! Lists by offset, and the counts that stand beside a single row: what only REST asks for.
 
+use sea_orm::DbErr;
+
 use crate::entity::chunk;
 use crate::entity::document;
 use crate::error::Error;
@@ -25,6 +27,28 @@ pub struct Window {
     pub limit: u64,
 }
 
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// Its rows.
+    pub rows: Vec<T>,
+    /// The part that was given: `limit` may be less than what was asked for.
+    pub window: Window,
+    /// How many rows the whole list has.
+    pub total: u64,
+}
+
+impl<T> Listed<T> {
+    /// Counts only where the rows do not tell: most lists end on their first page.
+    async fn of(rows: Vec<T>, page: Offset, count: impl Future<Output = Result<u64, DbErr>>) -> Result<Self> {
+        let Offset { skip, limit } = page;
+        let given = rows.len() as u64;
+        let ends = given < limit && (given > 0 || skip == 0);
+        let total = if ends { skip + given } else { count.await? };
+        Ok(Self { rows, window: Window { skip, limit }, total })
+    }
+}
+
 impl Window {
     fn within(self, cx: &Ctx) -> Offset {
         Offset { skip: self.skip, limit: self.limit.min(cx.config().limits.rest_page) }
@@ -44,8 +68,10 @@ pub enum Deleted {
 ///
 /// # Errors
 /// What the database says.
-pub async fn documents(cx: &Ctx, window: Window, deleted: Deleted) -> Result<Vec<document::Model>> {
-    Ok(lists::documents(cx.read(), window.within(cx), deleted == Deleted::Shown).await?)
+pub async fn documents(cx: &Ctx, window: Window, deleted: Deleted) -> Result<Listed<document::Model>> {
+    let (page, deleted) = (window.within(cx), deleted == Deleted::Shown);
+    let rows = lists::documents(cx.read(), page, deleted).await?;
+    Listed::of(rows, page, lists::count_documents(cx.read(), deleted)).await
 }
 
 /// Live documents whose title or source holds `query`, whatever its case.
@@ -71,9 +97,11 @@ pub async fn document(cx: &Ctx, id: &str) -> Result<(document::Model, u64)> {
 ///
 /// # Errors
 /// [`Error::NotFound`] for the document.
-pub async fn chunks_of(cx: &Ctx, document_id: &str, window: Window) -> Result<Vec<chunk::Model>> {
+pub async fn chunks_of(cx: &Ctx, document_id: &str, window: Window) -> Result<Listed<chunk::Model>> {
     documents::get(cx, document_id).await?;
-    Ok(lists::chunks(cx.read(), document_id, window.within(cx)).await?)
+    let page = window.within(cx);
+    let rows = lists::chunks(cx.read(), document_id, page).await?;
+    Listed::of(rows, page, lists::count_chunks(cx.read(), document_id)).await
 }
 
 /// A live chunk of a live document and the count of its embeddings.

@@ -21,6 +21,7 @@ pub mod reconcile;
 pub mod rules;
 pub mod search;
 pub mod snippet;
+pub mod targets;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;

@@ -43,6 +43,15 @@ pub async fn documents(
         .await
 }
 
+/// How many documents there are; soft-deleted ones too when `with_deleted`.
+///
+/// # Errors
+/// What the database says.
+pub async fn count_documents(conn: &impl ConnectionTrait, with_deleted: bool) -> Result<u64, DbErr> {
+    let find = if with_deleted { document::Entity::with_deleted() } else { document::Entity::live() };
+    find.count(conn).await
+}
+
 /// Live documents whose folded title or source holds `folded`, by `created_at, id`.
 ///
 /// # Errors

@@ -230,7 +230,7 @@ async fn a_patch_that_changes_nothing_is_no_change() {
     let patch = DocumentPatch {
         namespace: Patch::Set("default".to_owned()),
         source: Patch::Clear,
-        if_revision: Some(2),
+        if_revision: Some(vec![2]),
         title: Patch::Set(before.title.clone()),
         ..metadata(r#"{"a":1}"#, MetadataMode::Merge)
     };
@@ -281,7 +281,7 @@ async fn what_a_document_must_have_cannot_be_cleared() {
 async fn a_change_meant_for_another_revision_is_a_conflict() {
     let test = TestApp::new().await;
     documents::create(test.cx(), document("d")).await.unwrap();
-    let at = |if_revision: i64, text: &str| DocumentPatch { if_revision: Some(if_revision), ..title(text) };
+    let at = |if_revision: i64, text: &str| DocumentPatch { if_revision: Some(vec![if_revision]), ..title(text) };
     documents::update(test.cx(), "d", at(1, "B")).await.unwrap();
     let refused = documents::update(test.cx(), "d", at(1, "C")).await.unwrap_err();
     assert_eq!(refused.to_string(), "The document is at revision 2, not 1");

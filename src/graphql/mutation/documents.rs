@@ -207,7 +207,7 @@ impl DocumentMutations {
             source: patch(input.source, |source| source),
             metadata: patch(input.metadata, Json::given),
             metadata_mode: input.metadata_mode.unwrap_or(MetadataMode::Merge).into(),
-            if_revision: input.if_revision,
+            if_revision: input.if_revision.map(|revision| vec![revision]),
         };
         let row = of_input(documents::update(cx, &input.id, change).await)?;
         Ok(UpdateDocumentPayload { document: Document::one(cx, row) })
