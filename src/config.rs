@@ -193,6 +193,8 @@ pub struct SyncConfig {
     pub stop_wait: Duration,
     /// When the index is compared with the rows.
     pub reconcile: ReconcileConfig,
+    /// `CORPUSD_PURGE_AFTER_DAYS`: rows that were soft-deleted so long ago are removed for good; zero is never.
+    pub purge_after: Duration,
 }
 
 /// When the index is compared with the rows by itself; zero is never.
@@ -343,6 +345,7 @@ impl Default for SyncConfig {
             export_wait: Duration::from_secs(600),
             stop_wait: Duration::from_secs(2),
             reconcile: ReconcileConfig::default(),
+            purge_after: Duration::ZERO,
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::Command;
 
 use crate::cli::Failure;
 use crate::cli::adopt;
+use crate::cli::backup;
 use crate::cli::dot_env;
 use crate::cli::emulate;
 use crate::cli::import;
@@ -58,6 +59,7 @@ pub fn command() -> Command {
                 .about("Brings the tables of the database up to date, and ends")
                 .args(flags(|setting| DATABASE_ONLY.contains(&setting.name))),
         )
+        .subcommand(backup::command().args(flags(|setting| DATABASE_ONLY.contains(&setting.name))))
         .subcommand(Command::new("schema").about("Prints the GraphQL schema"))
         .subcommand(import::command().args(flags(|setting| IMPORT.contains(&setting.name))))
         .subcommand(reconcile::command().args(flags(|setting| RECONCILE.contains(&setting.name))))

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod args;
+mod backup;
 mod demo;
 mod dot_env;
 mod emulate;
@@ -133,6 +134,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
             tasks::schema();
             Ok(())
         }
+        "backup" => backup::run(matches, config).await,
         "migrate" => tasks::migrate(&config).await,
         other => Err(Failure::Usage(format!("no command {other}"))),
     }

@@ -5,6 +5,7 @@
 //! groups concurrent writes into shared commits; on PostgreSQL every write is a
 //! transaction of its own, run again when the database asks for it.
 
+pub mod backup;
 pub mod chunks;
 pub mod claims;
 pub mod connect;
@@ -23,6 +24,7 @@ pub mod local_records;
 pub mod log;
 mod migrations;
 pub mod page;
+pub mod purge;
 pub mod read;
 pub mod readers;
 pub mod reconcile;

@@ -1,6 +1,7 @@
 //! The engine's rows in a database: each function of [`Store`] is one transaction over `store::*`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -20,6 +21,7 @@ use crate::store::claims::Truth;
 use crate::store::jobs;
 use crate::store::jobs::News;
 use crate::store::jobs::Remains;
+use crate::store::purge;
 use crate::store::targets;
 use crate::store::targets::Look;
 use crate::store::targets::TargetState;
@@ -161,6 +163,37 @@ impl Store for Database {
             || self.write(move |tx| Box::pin(async move { Ok(targets::prune_log(tx, tx.now_ms() - keep_ms).await?) }));
         while prune_log().await? > 0 {}
         self.write(move |tx| Box::pin(async move { Ok(jobs::prune(tx, tx.now_ms() - keep_ms).await?) })).await
+    }
+
+    async fn purge(&self, after: Duration) -> Result<usize> {
+        let target = self.target_id;
+        let after_us = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
+        let documents = || {
+            self.write(move |tx| {
+                Box::pin(async move { Ok(purge::documents(tx, target, tx.now_us().saturating_sub(after_us)).await?) })
+            })
+        };
+        let chunks = || {
+            self.write(move |tx| {
+                Box::pin(async move { Ok(purge::chunks(tx, target, tx.now_us().saturating_sub(after_us)).await?) })
+            })
+        };
+        let mut removed = 0;
+        // A page whose rows were all restored meanwhile ends it, too: an hour later it goes on.
+        loop {
+            let count = documents().await?;
+            removed += count;
+            if count == 0 {
+                break;
+            }
+        }
+        loop {
+            let count = chunks().await?;
+            removed += count;
+            if count == 0 {
+                return Ok(removed);
+            }
+        }
     }
 
     async fn due_groups(&self, now_ms: i64) -> Result<Vec<Group>> {

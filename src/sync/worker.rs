@@ -304,6 +304,13 @@ impl Engine {
         }
         state.tidied = Some(now);
         self.store().tidy(KEEP_MS).await?;
+        let after = self.setup.sync.purge_after;
+        if !after.is_zero() {
+            let count = self.store().purge(after).await?;
+            if count > 0 {
+                tracing::info!(count, "documents and chunks that were deleted long ago are removed for good");
+            }
+        }
         // An index that cannot be tidied now keeps nothing else from being done.
         if let Err(error) = self.index().maintain().await {
             tracing::warn!(%error, "the index was not tidied");

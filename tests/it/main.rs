@@ -2,6 +2,7 @@
 
 mod adopt;
 mod architecture;
+mod backup;
 mod chunks;
 mod dashboard;
 mod documents;
@@ -31,6 +32,7 @@ mod pinecone_rest;
 mod plans;
 mod power;
 mod process;
+mod purge;
 mod reconcile;
 mod rest_chunks;
 mod rest_documents;

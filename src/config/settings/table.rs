@@ -5,6 +5,7 @@ use crate::config::settings::Group;
 use crate::config::settings::Setting;
 use crate::config::settings::Shown;
 use crate::config::settings::value::COUNT;
+use crate::config::settings::value::DAYS_OR_NEVER;
 use crate::config::settings::value::SECONDS;
 use crate::config::settings::value::SECONDS_OR_NEVER;
 use crate::config::settings::value::SECONDS_OR_NONE;
@@ -13,6 +14,8 @@ use crate::config::settings::value::api_version;
 use crate::config::settings::value::bytes;
 use crate::config::settings::value::cloud;
 use crate::config::settings::value::count;
+use crate::config::settings::value::days_or_never;
+use crate::config::settings::value::days_text;
 use crate::config::settings::value::filter;
 use crate::config::settings::value::host;
 use crate::config::settings::value::host_url;
@@ -384,6 +387,14 @@ pub const SETTINGS: &[Setting] = &[
         SECONDS_OR_NEVER,
         |c, v| put(&mut c.sync.reconcile.full, seconds_or_never(v)),
         |c| seconds_text(c.sync.reconcile.full),
+    ),
+    plain(
+        Group::Sync,
+        "CORPUSD_PURGE_AFTER_DAYS",
+        "How long ago a document or a chunk must have been soft-deleted to be removed for good; looked at every hour",
+        DAYS_OR_NEVER,
+        |c, v| put(&mut c.sync.purge_after, days_or_never(v)),
+        |c| days_text(c.sync.purge_after),
     ),
     plain(
         Group::Sync,

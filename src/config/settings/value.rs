@@ -18,6 +18,8 @@ use crate::config::http::Cors;
 pub const SWITCH: &str = "true or false";
 /// A number of seconds, or 0 for never.
 pub const SECONDS_OR_NEVER: &str = "a number of seconds up to 1000000, or 0 for never";
+/// A number of days, or 0.
+pub const DAYS_OR_NEVER: &str = "a number of days up to 36500, or 0 for never";
 /// A number of seconds, or 0.
 pub const SECONDS_OR_NONE: &str = "a number of seconds up to 1000000";
 /// What a length of time may be.
@@ -64,6 +66,19 @@ pub fn seconds(text: &str) -> Option<Duration> {
 /// Seconds, or 0.
 pub fn seconds_or_never(text: &str) -> Option<Duration> {
     if text.parse() == Ok(0.0) { Some(Duration::ZERO) } else { seconds(text) }
+}
+
+/// Days, or 0.
+#[must_use]
+pub fn days_or_never(text: &str) -> Option<Duration> {
+    let days: f64 = text.parse().ok()?;
+    (0.0..=36_500.0).contains(&days).then(|| Duration::from_secs_f64(days * 86_400.0))
+}
+
+/// Days as they are written.
+#[must_use]
+pub fn days_text(duration: Duration) -> String {
+    (duration.as_secs_f64() / 86_400.0).to_string()
 }
 
 /// A length of time as it is written.
