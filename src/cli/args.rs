@@ -37,6 +37,9 @@ const RECONCILE: &[&str] = &[
 /// Settings of `demo`.
 const DEMO: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT"];
 
+/// Settings of `health`.
+const HEALTH: &[&str] = &["CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT"];
+
 /// Settings of commands that name their databases themselves.
 const LOG_ONLY: &[&str] = &["DB_ECHO", "CORPUSD_LOG"];
 
@@ -60,6 +63,11 @@ pub fn command() -> Command {
                 .args(flags(|setting| DATABASE_ONLY.contains(&setting.name))),
         )
         .subcommand(backup::command().args(flags(|setting| DATABASE_ONLY.contains(&setting.name))))
+        .subcommand(
+            Command::new("health")
+                .about("Asks the server at that address whether it is ready; ends with 0 when it is, else with 1")
+                .args(flags(|setting| HEALTH.contains(&setting.name))),
+        )
         .subcommand(Command::new("schema").about("Prints the GraphQL schema"))
         .subcommand(import::command().args(flags(|setting| IMPORT.contains(&setting.name))))
         .subcommand(reconcile::command().args(flags(|setting| RECONCILE.contains(&setting.name))))

@@ -11,6 +11,7 @@ mod dot_env;
 mod emulate;
 mod export;
 mod follow;
+mod health;
 mod import;
 mod progress;
 mod reconcile;
@@ -135,6 +136,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
             Ok(())
         }
         "backup" => backup::run(matches, config).await,
+        "health" => health::run(config).await,
         "migrate" => tasks::migrate(&config).await,
         other => Err(Failure::Usage(format!("no command {other}"))),
     }

@@ -275,6 +275,21 @@ async fn a_file_that_is_no_database_is_named() {
 }
 
 #[tokio::test]
+async fn health_tells_whether_a_server_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(&folder).await;
+    let serving = Serving::start(corpusd(folder.path(), &["serve", "--port", "0", "--database-url", &url])).await;
+    let port = serving.address.rsplit(':').next().unwrap().to_owned();
+    let asked = async || corpusd(folder.path(), &["health", "--port", &port]).output().await.unwrap();
+    let output = asked().await;
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"ready\n".as_slice()), "{}", told(&output));
+    assert_eq!(serving.stop().await.code(), Some(0));
+    let output = asked().await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("no server at"), "{}", told(&output));
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut serving = Serving::serve(folder.path(), &database_url(&folder).await).await;
