@@ -496,3 +496,43 @@ fn a_claim_that_was_under_way_while_its_worker_was_buried_is_found() {
     assert_eq!(sim.number("ed00"), Some(2.0));
     sim.is_right();
 }
+
+#[test]
+fn a_worker_that_beats_before_it_is_buried_lives() {
+    let sim = scene(2);
+    sim.start(0);
+    sim.wait(Duration::from_secs(5));
+    let now = sim.world().now;
+    sim.world().processes[0].suspended = Some(now + 600_000);
+    sim.start(1);
+    let burial = sim.until(1, "bury");
+    sim.world().processes[0].suspended = None;
+    let beat = sim.until(0, "beat");
+    sim.grant(beat, Mode::Go);
+    sim.grant(burial, Mode::Go);
+    assert!(sim.world().tables.workers.iter().any(|(id, worker)| id.starts_with("0-") && worker.live));
+    sim.is_right();
+}
+
+#[test]
+fn f35_a_clock_that_falls_behind_by_a_second_has_not_leapt() {
+    for (behind, leapt) in [(1_000, false), (1_001, true)] {
+        let sim = scene(1);
+        sim.start(0);
+        sim.wait(Duration::from_secs(30));
+        sim.revector("ed00", 2.0);
+        let key = ("m".to_owned(), "ed00".to_owned());
+        let now = sim.world().now;
+        let far = Some(now + 3_600_000);
+        let set = |due_at| sim.world().tables.slots.get_mut(&key).expect("a slot").due_at = due_at;
+        set(far);
+        sim.world().processes[0].wall -= behind;
+        for _ in 0..2 {
+            let look = sim.until(0, "look");
+            sim.grant(look, Mode::Go);
+        }
+        assert_eq!(sim.slot("ed00").due_at != far, leapt, "behind by {behind} ms");
+        set(Some(now));
+        sim.is_right();
+    }
+}

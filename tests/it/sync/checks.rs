@@ -32,7 +32,7 @@ impl Lab {
     }
 
     /// A check from its start to its end.
-    async fn check_with(&self, mode: Mode, remove_legacy: bool) -> Report {
+    pub(super) async fn check_with(&self, mode: Mode, remove_legacy: bool) -> Report {
         let (job, started) = reconcile::start(self.test.cx(), mode, remove_legacy).await.unwrap();
         assert!(started);
         self.settle().await;
@@ -81,7 +81,7 @@ fn counts(report: &Report) -> [i64; 6] {
 }
 
 /// A record that the older exporter could have left.
-fn legacy() -> VectorRecord {
+pub(super) fn legacy() -> VectorRecord {
     let metadata = r#"{"embedding_id":"x","chunk_id":"y","document_id":"z","text":"t"}"#.to_owned();
     VectorRecord { id: "legacy".to_owned(), values: vec![1.0, 2.0], metadata }
 }

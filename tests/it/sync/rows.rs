@@ -201,6 +201,21 @@ async fn a_job_counts_what_was_written_for_it_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_was_edited_behind_a_claim_is_open_for_jobs_that_started_after_it() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    let before = lab.start(Scope::Unsynced).await;
+    let claim = lab.claim_beside("present").await;
+    let epoch = claim.slots["e0"].epoch;
+    assert!(epoch > 1, "{epoch}");
+    lab.retitle("Newer").await;
+    let after = lab.start(Scope::Document("d".to_owned())).await;
+    lab.rows().acknowledge(&claim, vec![ack("e0", true)]).await.unwrap();
+    assert_eq!(lab.slot("e0").await.dirty_epoch, Some(epoch));
+    assert_eq!((lab.job(&before).await.upserted, lab.job(&after).await.upserted), (1, 0));
+}
+
+#[tokio::test]
 async fn a_check_is_blocked_and_goes_on_once_each_time_and_ends_when_it_was_cancelled() {
     let lab = Lab::new().await;
     let rows = lab.rows();

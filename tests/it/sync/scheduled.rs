@@ -2,11 +2,14 @@
 
 use corpusd::index::IndexErrorKind;
 use corpusd::index::VectorRecord;
+use corpusd::service::reconcile::Mode;
 use corpusd::sync::ports::Store as _;
 
 use super::checks::foreign;
+use super::checks::legacy;
 use super::turns::active;
 use super::turns::named;
+use super::turns::unreachable;
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -96,6 +99,27 @@ async fn after_a_check_that_counts_asked_for_it_takes_as_many_again() {
     lab.pass(quarter).await;
     assert_eq!(lab.checks().await.len(), 1);
     lab.index.insert("default", there);
+}
+
+#[tokio::test]
+async fn a_legacy_record_that_was_removed_is_counted_no_more() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    lab.settled().await;
+    lab.index.insert("default", legacy());
+    assert_eq!(lab.check_with(Mode::Repair, true).await.repaired, 1);
+    for _ in 0..4 {
+        lab.pass(Duration::from_secs(900)).await;
+    }
+    assert_eq!(lab.checks().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_start_without_an_answer_leaves_a_target_out_of_reach() {
+    let lab = unreachable().await;
+    lab.index.fail_reads(Some(IndexErrorKind::NotApplied));
+    lab.second().turn().await.unwrap();
+    assert_eq!(lab.state().await, named("unreachable", "no connection"));
 }
 
 #[tokio::test]

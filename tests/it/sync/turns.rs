@@ -31,7 +31,7 @@ pub(super) fn active() -> (String, Option<String>) {
 }
 
 /// Five failures in a row.
-async fn unreachable() -> Lab {
+pub(super) async fn unreachable() -> Lab {
     let lab = Lab::new().await;
     lab.document(3).await;
     lab.index.fail_always(Some(Fail::NotApplied));
@@ -296,4 +296,37 @@ async fn a_worker_that_lives_keeps_its_name_and_beats() {
     let after = workers().await;
     assert_eq!((after.len(), &after[0].0), (1, &before[0].0));
     assert!(after[0].1 >= before[0].1 + 10, "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn two_jobs_that_end_in_one_turn_are_told_as_one_is() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    lab.converged().await;
+    let jobs = [lab.start(Scope::Unsynced).await, lab.start(Scope::Document("d".to_owned())).await];
+    let woken = lab.test.cx().db().woken();
+    assert_eq!(lab.turn().await, Turn::Worked);
+    assert!(woken.now_or_never().is_some());
+    for job in jobs {
+        assert_eq!(lab.job(&job).await.state, "completed");
+    }
+}
+
+#[tokio::test]
+async fn a_job_gives_queries_their_time_from_when_all_is_acknowledged() {
+    let lab = Lab::new().await;
+    lab.document(1).await;
+    lab.index.show_until(Some(0));
+    lab.index.fail_always(Some(Fail::RateLimited(Some(Duration::from_secs(700)))));
+    let job = lab.start(Scope::Unsynced).await;
+    lab.wait(Duration::from_secs(690)).await;
+    assert_eq!(lab.job(&job).await.state, "running");
+    lab.index.fail_always(None);
+    lab.wait(Duration::from_secs(20)).await;
+    assert_eq!(lab.job(&job).await.state, "verifying");
+    lab.wait(Duration::from_secs(60)).await;
+    assert_eq!(lab.job(&job).await.state, "verifying");
+    lab.index.show_until(None);
+    lab.wait(Duration::from_secs(10)).await;
+    assert_eq!(lab.job(&job).await.visibility, "verified");
 }
