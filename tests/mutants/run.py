@@ -38,11 +38,13 @@ DROPPED = WORK / "dropped.txt"
 RESULTS = WORK / "results.jsonl"
 EQUAL = HERE / "equal.txt"
 PREFIXES = ("sync", "pinecone::", "reconcile")
+# Those that ask the engine for one thing each.
+DIRECT = ("sync::drive::", "sync::probe::", "sync::rows::", "sync::scheduled::", "sync::turns::")
 SEEDS = {"few seeds": (0, 2), "some seeds": (2, 40), "more seeds": (40, 400)}
 CHILDREN = set()
 # Databases of tests, where the disk is not waited for.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-# Seconds from which on a test is slow.
+# Seconds of the processor from which on a test is slow.
 SLOW = 0.7
 
 
@@ -161,12 +163,34 @@ def alive():
 
 
 # ------------------------------------------------------------------- tests
+def is_busy(pid):
+    """Whether a process works, or would if the machine let it."""
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            state = thread.read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if state in "RD":
+            return True
+    return False
+
+
+def processor_seconds(pid):
+    """What a process and its children, as far as they have ended, have used of the processor."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]
+    except OSError:
+        return None
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
 def run_tests(binary, arguments, seconds, **env):
     """How a run of tests ends: passed, failed (and by which test), or out of time."""
     folder = tempfile.mkdtemp(prefix="mutant", dir=MEMORY)
-    # What goes round and round is ended by the time of the processor, so that a busy machine ends nothing else.
+    # What goes round and round is ended by the time of the processor, and what waits for nothing by the seconds in
+    # which no thread wanted to run: a busy machine ends nothing.
     command = ["prlimit", f"--cpu={round(8 + 2 * seconds)}", binary, *arguments]
-    limit = 40 + 8 * seconds
+    idle, limit = 0, 60 + 4 * seconds
     begin = time.monotonic()
     child = subprocess.Popen(
         command, cwd=COPY, env=environment(TMPDIR=folder, **env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -184,10 +208,11 @@ def run_tests(binary, arguments, seconds, **env):
     outcome = None
     while outcome is None:
         try:
-            line = lines.get(timeout=max(0.01, begin + limit - time.monotonic()))
+            line = lines.get(timeout=1)
         except queue.Empty:
-            outcome = ("timeout", None)
-            break
+            idle += not is_busy(child.pid)
+            outcome = ("timeout", None) if idle > limit else None
+            continue
         if line is None:
             code = child.wait()
             ended = "timeout" if code in (-signal.SIGXCPU, -signal.SIGKILL) else "failed"
@@ -226,14 +251,16 @@ def groups(binaries):
     return several | {
         "lib": (binaries["corpusd"], lib, {}),
         "sim": (binaries["sim"], [name for name in sim if name not in seeds], {}),
-        "it": (binaries["it"], [name for name in it if name.startswith("sync")], {}),
+        "it direct": (binaries["it"], [name for name in it if name.startswith(DIRECT)], {}),
+        "it": (binaries["it"], [name for name in it if name.startswith("sync") and not name.startswith(DIRECT)], {}),
         "it beside": (binaries["it"], [name for name in it if not name.startswith("sync")], {}),
     }
 
 
 def plan(binaries, covered):
     """The order of things, from the fast to the slow: (group, binary, tests, environment, whether it is slow)."""
-    for slow, order in ((False, ("lib", "few seeds", "some seeds", "sim", "it", "it beside")), (True, ("more seeds", "sim", "it", "it beside"))):
+    fast = ("lib", "few seeds", "it direct", "some seeds", "sim", "it", "it beside")
+    for slow, order in ((False, fast), (True, ("it direct", "more seeds", "sim", "it", "it beside"))):
         for name in order:
             binary, tests, env = groups_of(binaries)[name]
             seconds = covered[name]["seconds"]
@@ -250,40 +277,41 @@ def groups_of(binaries):
     return _groups(json.dumps(binaries))
 
 
-def timed(binary, tests, env):
-    """How long each test takes, one after the other."""
+def watched(binary, tests, env):
+    """What each test takes of the processor, one after the other."""
     child = subprocess.Popen(
         [binary, "--exact", "--test-threads=1", *tests], cwd=COPY, env=environment(**env), stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, bufsize=1,
+        stderr=subprocess.DEVNULL, start_new_session=True, text=True, bufsize=1,
     )  # fmt: skip
-    seconds, last = {}, time.monotonic()
+    CHILDREN.add(child.pid)
+    seconds, last = {}, 0
     for line in child.stdout:
-        now = time.monotonic()
         if line.startswith("test ") and line.rstrip().endswith("... ok"):
-            seconds[line.split()[1]] = now - last
-        last = now
-    if child.wait() != 0:
+            now = processor_seconds(child.pid) or last
+            seconds[line.split()[1]], last = now - last, now
+    code = child.wait()
+    CHILDREN.discard(child.pid)
+    if code != 0:
         sys.exit(f"without a mutant: {sorted(set(tests) - set(seconds))}")
     return seconds
 
 
-def cover(_):
+def cover(arguments):
     binaries = json.loads((WORK / "binaries.json").read_text())
-    covered = {}
+    covered = json.loads((WORK / "cover.json").read_text()) if arguments.only else {}
     for name, (binary, tests, env) in groups_of(binaries).items():
+        if arguments.only and name not in arguments.only:
+            continue
         log = WORK / f"cover.{name.replace(' ', '_')}"
         log.unlink(missing_ok=True)
-        seconds = timed(binary, tests, env)
-        outcome = run_tests(binary, ["--exact", "--test-threads=2", *tests], 3600, CORPUSD_MUTANT_COVER=str(log), **env)
-        if outcome[0] != "passed":
-            sys.exit(f"while covering, {name}: {outcome}")
+        seconds = watched(binary, tests, env | dict(CORPUSD_MUTANT_COVER=str(log)))
         by = defaultdict(set)
         for line in log.read_text().splitlines():
             thread, number = line.rsplit("\t", 1)
             # Threads that bear no test's name belong to any of them.
             by[int(number)].add(thread if thread in tests else "*")
         covered[name] = dict(seconds=seconds, by={number: sorted(names) for number, names in by.items()})
-        print(f"{name}: {len(tests)} tests in {sum(seconds.values()):.1f} s come by {len(by)} mutants")
+        print(f"{name}: {len(tests)} tests in {sum(seconds.values()):.1f} s come by {len(by)} mutants", flush=True)
     (WORK / "cover.json").write_text(json.dumps(covered))
 
 
@@ -387,7 +415,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(required=True)
     steps.add_parser("build").set_defaults(step=build)
-    steps.add_parser("cover").set_defaults(step=cover)
+    step = steps.add_parser("cover")
+    step.add_argument("--only", nargs="*", help="groups of tests that have changed")
+    step.set_defaults(step=cover)
     step = steps.add_parser("run")
     step.add_argument("--jobs", type=int, default=2)
     step.add_argument("--again", nargs="*", help="outcomes that are looked at once more")
