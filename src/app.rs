@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::index;
 use crate::index::VectorIndex;
+use crate::index::counted::Counted;
+use crate::metrics::Metrics;
 use crate::service::Ctx;
 use crate::store::Db;
 use crate::store::connect;
@@ -56,7 +58,9 @@ impl App {
         })
         .await
         .map_err(|error| database(&error))?;
-        let cx = Ctx::new(db, Arc::new(config), index, DEFAULT_TARGET);
+        let metrics = Arc::new(Metrics::default());
+        let index = Arc::new(Counted::new(index, metrics.clone()));
+        let cx = Ctx::new(db, Arc::new(config), index, metrics, DEFAULT_TARGET);
         let sync = SyncHandle::new(cx.clone());
         Ok(Self { cx, sync })
     }

@@ -12,7 +12,7 @@
 //! floor 3  service                 one function for each thing a caller can ask for
 //! floor 2  index                   vector targets
 //! floor 1  store                   SQL
-//! floor 0  entity config error clock json filter lexical parsing text telemetry
+//! floor 0  entity config error clock json filter lexical metrics parsing text telemetry
 //! ```
 
 pub mod app;
@@ -27,6 +27,7 @@ pub mod graphql;
 pub mod index;
 pub mod json;
 pub mod lexical;
+pub mod metrics;
 pub mod parsing;
 pub mod rest;
 pub mod server;

@@ -4,6 +4,7 @@
 //! the database answers and nobody asked the server to stop.
 
 pub mod door;
+pub mod metrics;
 pub mod refusal;
 pub mod site;
 
@@ -53,8 +54,9 @@ fn routes(app: App, draining: Draining) -> Router {
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .with_state(Health { app: app.clone(), draining });
+    let counted = Router::new().route("/metrics", get(metrics::tell)).with_state(app.cx().clone());
     let door = middleware::from_fn_with_state(app.cx().clone(), door::pass);
-    Router::new().merge(health).merge(graphql::router(app.clone())).merge(rest::router(app)).layer(door)
+    Router::new().merge(health).merge(counted).merge(graphql::router(app.clone())).merge(rest::router(app)).layer(door)
 }
 
 async fn live() -> Json<Value> {

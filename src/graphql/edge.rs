@@ -85,7 +85,15 @@ impl Edge {
     ///
     /// # Errors
     /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED` or `COST_EXCEEDED`.
-    pub fn prepare(&self, mut request: Request, bytes: usize) -> Result<Prepared, ServerError> {
+    pub fn prepare(&self, request: Request, bytes: usize) -> Result<Prepared, ServerError> {
+        let judged = self.judge(request, bytes);
+        if let Err(error) = &judged {
+            self.cx().metrics().operation("none", code_of(error).as_deref().unwrap_or_default());
+        }
+        judged
+    }
+
+    fn judge(&self, mut request: Request, bytes: usize) -> Result<Prepared, ServerError> {
         let limits = &self.cx().config().limits;
         guard::text::check(&request.query, &limits.graphql).map_err(|flaw| flaw.told(error::PARSE_FAILED))?;
         let variables = std::mem::take(&mut request.variables);
@@ -107,7 +115,7 @@ impl Edge {
     /// name that it asked for and is not there, so that a row that is missing was deleted meanwhile, and the query
     /// is asked again.
     pub async fn execute(&self, prepared: Prepared) -> Response {
-        let Prepared { mut request, kind: _, bytes, cost } = prepared;
+        let Prepared { mut request, kind, bytes, cost } = prepared;
         let cx = self.cx().for_request();
         let query = request.query.clone();
         let mut again = Again::of(&mut request);
@@ -117,7 +125,7 @@ impl Edge {
         {
             response = self.attempt(request.data(cx.clone()), bytes).await;
         }
-        dressed(response, &query, &cx, cost)
+        counted(dressed(response, &query, &cx, cost), kind, &cx)
     }
 
     async fn attempt(&self, request: Request, bytes: usize) -> Response {
@@ -128,11 +136,12 @@ impl Edge {
 
     /// Executes any prepared operation: one answer, or one for each event.
     pub fn stream(&self, prepared: Prepared) -> impl Stream<Item = Response> + Send + 'static {
-        let Prepared { request, kind: _, bytes, cost } = prepared;
+        let Prepared { request, kind, bytes, cost } = prepared;
         let cx = self.cx().for_request();
         let query = request.query.clone();
         let answers = self.schema.execute_stream(request.data(cx.clone()));
-        parsing::begin_stream(bytes, answers, unread).map(move |response| dressed(response, &query, &cx, cost))
+        parsing::begin_stream(bytes, answers, unread)
+            .map(move |response| counted(dressed(response, &query, &cx, cost), kind, &cx))
     }
 }
 
@@ -189,6 +198,25 @@ fn coded(mut error: ServerError, code: &str) -> ServerError {
     error.extensions.get_or_insert_default().set("code", code);
     error::shorten(&mut error);
     error
+}
+
+/// The code of an error that has its final form.
+fn code_of(error: &ServerError) -> Option<String> {
+    let code = error.extensions.as_ref()?.get("code")?;
+    if let Value::String(code) = code { Some(code.clone()) } else { None }
+}
+
+/// Notes that an operation was answered.
+fn counted(response: Response, kind: Option<OperationType>, cx: &Ctx) -> Response {
+    let kind = match kind {
+        Some(OperationType::Query) => "query",
+        Some(OperationType::Mutation) => "mutation",
+        Some(OperationType::Subscription) => "subscription",
+        None => "none",
+    };
+    let code = response.errors.first().map(|error| code_of(error).unwrap_or_default());
+    cx.metrics().operation(kind, code.as_deref().unwrap_or("OK"));
+    response
 }
 
 /// Gives an answer its final errors and extensions.

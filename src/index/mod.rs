@@ -4,6 +4,7 @@
 //! what it knows of a failure in [`IndexError`]; whether to try again is decided
 //! by the engine alone.
 
+pub mod counted;
 pub mod local;
 pub mod memory;
 pub mod pinecone;

@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -74,6 +75,8 @@ fn identify(cx: &Ctx, headers: &mut HeaderMap) -> HeaderValue {
 async fn answer(cx: &Ctx, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().trim_end_matches('/').to_owned());
+    let under_way = cx.metrics().begin();
     let config = cx.config();
     let judged = site::judge(config, &request);
     let asker = judged.as_ref().map_or(Asker::Foreign, Clone::clone);
@@ -85,6 +88,9 @@ async fn answer(cx: &Ctx, request: Request, next: Next) -> Response {
         },
     };
     site::tell(&config.http.cors, &asker, response.headers_mut());
+    drop(under_way);
+    let route = route.as_deref().unwrap_or("other");
+    cx.metrics().answered(method.as_str(), route, response.status().as_u16(), begun.elapsed());
     log(cx, &method, &uri, response.status(), begun);
     response
 }

@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::error::Result;
 use crate::index::VectorIndex;
+use crate::metrics::Metrics;
 use crate::service::events::Events;
 use crate::service::freshness::Freshness;
 use crate::store::Db;
@@ -50,17 +51,24 @@ pub struct Ctx {
     events: Arc<Events>,
     freshness: Arc<Freshness>,
     tasks: TaskTracker,
+    metrics: Arc<Metrics>,
     started_us: i64,
 }
 
 impl Ctx {
     /// A context over `db`, whose mutations touch slots of the target `target_id`.
     #[must_use]
-    pub fn new(db: Db, config: Arc<Config>, index: Arc<dyn VectorIndex>, target_id: i64) -> Self {
+    pub fn new(
+        db: Db,
+        config: Arc<Config>,
+        index: Arc<dyn VectorIndex>,
+        metrics: Arc<Metrics>,
+        target_id: i64,
+    ) -> Self {
         let started_us = db.clock().now_us();
         let (committed, events, freshness) = (Arc::default(), Arc::default(), Arc::default());
         let tasks = TaskTracker::new();
-        Self { db, config, index, target_id, committed, events, freshness, tasks, started_us }
+        Self { db, config, index, target_id, committed, events, freshness, tasks, metrics, started_us }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -103,6 +111,12 @@ impl Ctx {
     #[must_use]
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// What this process counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Tasks that outlive the request which began them: a stopping server waits for these.

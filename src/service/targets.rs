@@ -6,6 +6,8 @@ use crate::service::Ctx;
 use crate::store::graph;
 use crate::store::slots;
 use crate::store::slots::SyncedThrough;
+use crate::store::targets;
+pub use crate::store::targets::Queued;
 
 /// A target and how far it is in step.
 #[derive(Debug, Clone)]
@@ -35,4 +37,12 @@ pub async fn list(cx: &Ctx) -> Result<Vec<Told>> {
         told.push(Told { row, dimension, through, lag_seconds });
     }
     Ok(told)
+}
+
+/// What of each target is not settled.
+///
+/// # Errors
+/// What the database says.
+pub async fn queue(cx: &Ctx) -> Result<Vec<Queued>> {
+    Ok(targets::queued(cx.read()).await?)
 }

@@ -234,6 +234,19 @@ impl Db {
         if self.backend() == DbBackend::Postgres { "postgresql" } else { "sqlite" }
     }
 
+    /// Connections of the pool for reading: how many there are, and how many of them nobody uses.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let told = |size: u32, idle: usize| (size, u32::try_from(idle).unwrap_or(u32::MAX));
+        if self.backend() == DbBackend::Postgres {
+            let pool = self.inner.read.get_postgres_connection_pool();
+            told(pool.size(), pool.num_idle())
+        } else {
+            let pool = self.inner.read.get_sqlite_connection_pool();
+            told(pool.size(), pool.num_idle())
+        }
+    }
+
     /// The clock that its rows are dated by.
     #[must_use]
     pub fn clock(&self) -> &Clock {

@@ -3,6 +3,7 @@
 use sea_orm::ConnectionTrait;
 use sea_orm::DbErr;
 use sea_orm::EntityTrait;
+use sea_orm::QueryResult;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -405,6 +406,38 @@ pub async fn prune_log(tx: &Tx, before_ms: i64) -> Result<u64, DbErr> {
     sql.bind(before_ms);
     sql.push(") AND rev <= COALESCE((SELECT min(dirty_rev) FROM sync_slots WHERE dirty_epoch IS NOT NULL), (SELECT rev FROM corpus_clock WHERE id = 1))");
     sql.run(tx).await
+}
+
+/// What of a target is not settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    /// The target.
+    pub target_id: i64,
+    /// Records that are to be sent or deleted, quarantined ones and those in doubt included.
+    pub open: i64,
+    /// Records that are not tried again by themselves.
+    pub quarantined: i64,
+}
+
+/// What of each target is not settled, counted by the indexes of what is not.
+///
+/// # Errors
+/// What the database says.
+pub async fn queued(conn: &impl ConnectionTrait) -> Result<Vec<Queued>, DbErr> {
+    let mut sql = Sql::new(conn);
+    sql.push(
+        "SELECT t.id, (SELECT count(*) FROM sync_slots s WHERE s.target_id = t.id AND s.dirty_epoch IS NOT NULL), \
+         (SELECT count(*) FROM sync_slots s WHERE s.target_id = t.id AND s.quarantine IS NOT NULL) \
+         FROM sync_targets t ORDER BY t.id",
+    );
+    let queued = |row: &QueryResult| {
+        Ok(Queued {
+            target_id: row.try_get_by_index(0)?,
+            open: row.try_get_by_index(1)?,
+            quarantined: row.try_get_by_index(2)?,
+        })
+    };
+    sql.all(conn).await?.iter().map(queued).collect()
 }
 
 /// The corpus's own id, made once: records in an index carry it.

@@ -22,6 +22,7 @@ mod large;
 mod large_requests;
 mod limits;
 mod local_index;
+mod metrics;
 mod migrations;
 mod mutations;
 mod outage;
