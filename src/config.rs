@@ -76,6 +76,40 @@ pub struct ServerConfig {
     pub validation_status: u16,
     /// How long a stopping server waits for what it is doing.
     pub grace: Duration,
+    /// `CORPUSD_ALLOW_ANONYMOUS`: who is let in without a key.
+    pub anonymous: Anonymous,
+}
+
+impl ServerConfig {
+    /// Whether nobody but this machine reaches the address that is listened on.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host.to_canonical().is_loopback()
+    }
+}
+
+/// Who is let in without a key; they may do everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anonymous {
+    /// Whoever asks from this machine, where the server listens on a loopback address.
+    #[default]
+    Auto,
+    /// Nobody.
+    No,
+    /// Everybody.
+    Yes,
+}
+
+impl Anonymous {
+    /// The name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::No => "no",
+            Self::Yes => "yes",
+        }
+    }
 }
 
 /// Where the rows are.
@@ -282,6 +316,7 @@ impl Default for ServerConfig {
             port: 8000,
             validation_status: 422,
             grace: Duration::from_secs(25),
+            anonymous: Anonymous::Auto,
         }
     }
 }

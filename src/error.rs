@@ -32,6 +32,18 @@ pub enum Error {
     },
     /// A cursor into a log whose old pages are gone.
     CursorExpired,
+    /// Nobody is let in without a key here, or the key that was given is not valid.
+    Unauthenticated {
+        /// Whether a key was given.
+        given: bool,
+    },
+    /// Who asks may not do this.
+    Forbidden {
+        /// What was asked for: a field or a route.
+        what: String,
+        /// The scope that a key for it has, or a greater one.
+        scope: &'static str,
+    },
     /// The request contradicts what is stored.
     Conflict {
         /// One sentence for the caller.
@@ -291,6 +303,8 @@ pub enum Code {
     CursorExpired,
     /// No such row.
     NotFound,
+    /// No valid key.
+    Unauthenticated,
     /// Who asks may not do this.
     Forbidden,
     /// Contradicts what is stored.
@@ -333,6 +347,7 @@ impl Code {
             Self::BadCursor => ("BAD_CURSOR", 422, "Invalid cursor"),
             Self::CursorExpired => ("CURSOR_EXPIRED", 410, "Cursor expired"),
             Self::NotFound => ("NOT_FOUND", 404, "Not found"),
+            Self::Unauthenticated => ("UNAUTHENTICATED", 401, "Unauthenticated"),
             Self::Forbidden => ("FORBIDDEN", 403, "Forbidden"),
             Self::Conflict => ("CONFLICT", 409, "Conflict"),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", 413, "Payload too large"),
@@ -379,6 +394,13 @@ impl Error {
         Self::Internal(Arc::new(cause.into()))
     }
 
+    /// What tells a client of HTTP how to come in (`WWW-Authenticate`, RFC 6750).
+    #[must_use]
+    pub const fn challenge(&self) -> Option<&'static str> {
+        let Self::Unauthenticated { given } = self else { return None };
+        Some(if *given { "Bearer error=\"invalid_token\"" } else { "Bearer" })
+    }
+
     /// Which kind this is.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -387,6 +409,8 @@ impl Error {
             Self::Invalid(_) => Code::BadUserInput,
             Self::BadCursor { .. } => Code::BadCursor,
             Self::CursorExpired => Code::CursorExpired,
+            Self::Unauthenticated { .. } => Code::Unauthenticated,
+            Self::Forbidden { .. } => Code::Forbidden,
             Self::Conflict { .. } => Code::Conflict,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::Unavailable { .. } => Code::Unavailable,
@@ -412,6 +436,11 @@ impl fmt::Display for Error {
             Self::CursorExpired => {
                 f.write_str("The cursor is too old: read the present state and follow it from there")
             }
+            Self::Unauthenticated { given: true } => f.write_str("The API key is not valid"),
+            Self::Unauthenticated { given: false } => {
+                f.write_str("An API key is needed, as `Authorization: Bearer cd_…`")
+            }
+            Self::Forbidden { what, scope } => write!(f, "{what} needs an API key of the scope {scope}"),
             Self::Conflict { detail } | Self::TooLarge { detail } | Self::Unavailable { detail, .. } => {
                 f.write_str(detail)
             }

@@ -12,13 +12,14 @@
 //! floor 3  service                 one function for each thing a caller can ask for
 //! floor 2  index                   vector targets
 //! floor 1  store                   SQL
-//! floor 0  entity config error clock json filter lexical metrics parsing text telemetry
+//! floor 0  entity config credentials error clock json filter lexical metrics parsing text telemetry
 //! ```
 
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod emulator;
 pub mod entity;
 pub mod error;

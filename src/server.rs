@@ -56,7 +56,7 @@ fn routes(app: App, draining: Draining) -> Router {
         .with_state(Health { app: app.clone(), draining });
     let counted = Router::new().route("/metrics", get(metrics::tell)).with_state(app.cx().clone());
     let door = middleware::from_fn_with_state(app.cx().clone(), door::pass);
-    Router::new().merge(health).merge(counted).merge(graphql::router(app.clone())).merge(rest::router(app)).layer(door)
+    Router::new().merge(health).merge(counted).merge(graphql::router(&app)).merge(rest::router(app)).layer(door)
 }
 
 async fn live() -> Json<Value> {

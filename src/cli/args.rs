@@ -13,6 +13,7 @@ use crate::cli::backup;
 use crate::cli::dot_env;
 use crate::cli::emulate;
 use crate::cli::import;
+use crate::cli::keys;
 use crate::cli::reconcile;
 use crate::config::Config;
 use crate::config::settings;
@@ -35,7 +36,8 @@ const RECONCILE: &[&str] = &[
     "CORPUSD_RECONCILE_SETTLED_S",
 ];
 /// Settings of `demo`.
-const DEMO: &[&str] = &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT"];
+const DEMO: &[&str] =
+    &["DATABASE_URL", "DB_ECHO", "CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT", "CORPUSD_ALLOW_ANONYMOUS"];
 
 /// Settings of `health`.
 const HEALTH: &[&str] = &["CORPUSD_LOG", "CORPUSD_HOST", "CORPUSD_PORT"];
@@ -77,6 +79,7 @@ pub fn command() -> Command {
                 .about("Loads a small corpus, exports it to the embedded index, and serves it: needs nothing at all")
                 .args(flags(|setting| DEMO.contains(&setting.name))),
         )
+        .subcommand(keys::command(|| flags(|setting| DATABASE_ONLY.contains(&setting.name))))
         .subcommand(adopt::command().args(flags(|setting| LOG_ONLY.contains(&setting.name))))
         .subcommand(emulate::command().args(flags(|setting| setting.name == "CORPUSD_LOG")))
 }

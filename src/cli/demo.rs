@@ -31,6 +31,7 @@ pub async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = serve::listen(&config).await?;
     let database = settings::redacted(&config.database.url);
     let app = App::open(config, &Clock::system()).await?;
+    serve::check_entrance(&app).await?;
     serve::start_sync(&app).await?;
     let prepared = tokio::select! {
         prepared = prepare(&app, &database) => prepared,

@@ -13,6 +13,7 @@ mod export;
 mod follow;
 mod health;
 mod import;
+mod keys;
 mod progress;
 mod reconcile;
 mod serve;
@@ -115,11 +116,11 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return Err(Failure::Usage("no command".to_owned()));
     };
     let (name, matches) = match matches.subcommand() {
-        Some((inner, matches)) if name == "sync" => (inner, matches),
+        Some((inner, matches)) if ["sync", "keys"].contains(&name) => (inner, matches),
         Some(_) | None => (name, matches),
     };
     let mut config = args::config(matches)?;
-    if ["demo", "import", "reconcile", "rebase"].contains(&name) {
+    if ["demo", "import", "reconcile", "rebase", "create", "list", "revoke"].contains(&name) {
         quieten(&mut config);
     }
     telemetry::start(&config);
@@ -129,6 +130,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         "import" => import::run(matches, config).await,
         "reconcile" => reconcile::run(matches, config).await,
         "rebase" => reconcile::rebase(config).await,
+        "create" | "list" | "revoke" => keys::run(name, matches, config).await,
         "adopt" => adopt::run(matches, config).await,
         "emulate-pinecone" => emulate::run(matches).await,
         "schema" => {

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::cli::Failure;
 use crate::cli::say;
 use crate::clock::Clock;
+use crate::config::Anonymous;
 use crate::config::Config;
 use crate::server;
 use crate::server::Ended;
@@ -24,8 +25,30 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         // Each step of a migration is a transaction: it is safe to go away in the middle.
         _ = stop.recv() => return Ok(()),
     };
+    check_entrance(&app).await?;
     start_sync(&app).await?;
     announce_and_serve(app, listener, stop).await
+}
+
+/// Refuses to listen where others are, with nothing that keeps them out.
+pub async fn check_entrance(app: &App) -> Result<(), Failure> {
+    let (cx, server) = (app.cx(), &app.cx().config().server);
+    let refusal = match cx.may_listen().await {
+        Ok(true) => {
+            if server.anonymous == Anonymous::Yes && !server.is_loopback() {
+                tracing::warn!(host = %server.host, "whoever reaches this address may read and change everything");
+            }
+            return Ok(());
+        }
+        Ok(false) => Failure::Failed(format!(
+            "{} is no loopback address, and the database has no valid API key: make one with \
+             `corpusd keys create --name NAME --scope admin`, or let everybody do everything with `--allow-anonymous`",
+            server.host
+        )),
+        Err(error) => error.into(),
+    };
+    app.close().await;
+    Err(refusal)
 }
 
 /// Starts the engine; on SQLite only one server may have it.

@@ -14,6 +14,7 @@ use std::fmt;
 use crate::config::Config;
 use crate::config::settings::table::SETTINGS;
 use crate::config::settings::value::SWITCH;
+use crate::config::settings::value::SWITCH_OR_AUTO;
 use crate::config::settings::value::seconds_text;
 
 /// A heading of the help.
@@ -89,10 +90,10 @@ impl Setting {
         (self.get)(&Config::default())
     }
 
-    /// Whether it is a yes or a no.
+    /// Whether it is a yes or a no, so that its flag alone says yes.
     #[must_use]
     pub fn is_switch(&self) -> bool {
-        self.allowed == SWITCH
+        [SWITCH, SWITCH_OR_AUTO].contains(&self.allowed)
     }
 
     /// What is wrong with `value`, without showing what must not be shown.
@@ -245,6 +246,7 @@ mod tests {
             ("CORPUSD_CORS_ORIGINS", "https://a.example/path"),
             ("CORPUSD_HOSTS", "a.example:80"),
             ("CORPUSD_HOSTS", "a.example,,b.example"),
+            ("CORPUSD_ALLOW_ANONYMOUS", "perhaps"),
         ] {
             let wrong = with(&[(name, value)]).unwrap_err();
             assert!(wrong.len() == 1 && wrong[0].starts_with(&format!("{name}: \"{value}\"")), "{wrong:?}");

@@ -4,6 +4,7 @@
 //! of the sync tables milliseconds. No entity is ever serialized: an edge dresses
 //! the row for its wire, so a new column stays private until someone shows it.
 
+pub mod api_key;
 pub mod chunk;
 pub mod corpus_log;
 pub mod document;

@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
             (_, Lists::Mutation) => (1, 1, 0, Lists::Long(self.longest_input(field))),
             ("documents" | "chunks" | "embeddings" | "outcomes", Lists::Long(length)) => (length, 1, 0, Lists::Object),
             ("embeddings", Lists::Object | Lists::Edge) => (EMBEDDINGS, 1, 0, Lists::Object),
-            ("documents" | "chunks" | "embeddings" | "syncJobs" | "syncSlots" | "findings", _) => {
+            ("documents" | "chunks" | "embeddings" | "syncJobs" | "syncSlots" | "findings" | "apiKeys", _) => {
                 (self.asked(field, PAGE, self.page), 1, 0, Lists::Object)
             }
             ("search", _) => (self.searched(field), 1, SEARCH, Lists::Object),

@@ -13,9 +13,11 @@ use futures_util::Stream;
 use futures_util::StreamExt as _;
 
 use crate::app::App;
+use crate::credentials::Credentials;
 use crate::error::Code;
 use crate::error::Error;
 use crate::graphql::Schema;
+use crate::graphql::access;
 use crate::graphql::cost;
 use crate::graphql::error;
 use crate::graphql::guard;
@@ -59,7 +61,7 @@ impl Prepared {
 #[derive(Clone)]
 pub struct Edge {
     schema: Schema,
-    app: App,
+    cx: Ctx,
 }
 
 impl std::fmt::Debug for Edge {
@@ -71,20 +73,29 @@ impl std::fmt::Debug for Edge {
 impl Edge {
     /// The schema over `app`.
     #[must_use]
-    pub fn new(app: App) -> Self {
-        Self { schema: schema(), app }
+    pub fn new(app: &App) -> Self {
+        Self { schema: schema(), cx: app.cx().clone() }
     }
 
     /// The context that requests get theirs from.
     #[must_use]
     pub const fn cx(&self) -> &Ctx {
-        self.app.cx()
+        &self.cx
     }
 
-    /// Parses the document of a request that came in so many bytes, and refuses one that costs too much to look at.
+    /// The same edge for one who came with these credentials.
     ///
     /// # Errors
-    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED` or `COST_EXCEEDED`.
+    /// [`Error::Unauthenticated`], or [`Error::Unavailable`] when the database does not say.
+    pub async fn admit(&self, credentials: &Credentials) -> Result<Self, Error> {
+        Ok(Self { schema: self.schema.clone(), cx: self.cx.admit(credentials).await? })
+    }
+
+    /// Parses the document of a request that came in so many bytes, and refuses one that costs too much to look at, or
+    /// asks for what the one who came with it may not.
+    ///
+    /// # Errors
+    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED`, `FORBIDDEN` or `COST_EXCEEDED`.
     pub fn prepare(&self, request: Request, bytes: usize) -> Result<Prepared, ServerError> {
         let judged = self.judge(request, bytes);
         if let Err(error) = &judged {
@@ -100,6 +111,8 @@ impl Edge {
         let name = request.operation_name.clone();
         let document = request.parsed_query().map_err(|cause| coded(cause, error::PARSE_FAILED))?;
         guard::document::check(document, &limits.graphql).map_err(|flaw| flaw.told(error::VALIDATION_FAILED))?;
+        access::check(self.cx.principal(), document, name.as_deref(), &variables)
+            .map_err(|refusal| coded(ServerError::new(refusal.to_string(), None), refusal.code().row().name))?;
         let cost = cost::check(document, name.as_deref(), &variables, limits)
             .map_err(|flaw| flaw.told(Code::CostExceeded.row().name))?;
         let kind = kind(document, name.as_deref());

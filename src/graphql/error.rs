@@ -44,6 +44,13 @@ pub fn dress(errors: &mut [ServerError], query: &str) {
     }
 }
 
+/// Whether an error was given this code.
+#[must_use]
+pub fn is_coded(error: &ServerError, code: Code) -> bool {
+    let given = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    given == Some(&Value::from(code.row().name))
+}
+
 /// Cuts what an error repeats of the request: it may be megabytes.
 pub fn shorten(error: &mut ServerError) {
     error.message = told(&error.message);
@@ -217,6 +224,8 @@ pub fn extend(extensions: &mut ErrorExtensionValues, error: &Error) {
         }
         Error::NotFound { .. }
         | Error::CursorExpired
+        | Error::Unauthenticated { .. }
+        | Error::Forbidden { .. }
         | Error::Conflict { .. }
         | Error::TooLarge { .. }
         | Error::Timeout

@@ -25,7 +25,9 @@ use async_graphql::ServerError;
 use async_graphql::Value;
 use async_graphql::parser::types::OperationType;
 
+use crate::credentials::Credentials;
 use crate::error::Code;
+use crate::error::Error;
 use crate::graphql::edge::Edge;
 use crate::graphql::edge::Prepared;
 use crate::graphql::error;
@@ -69,6 +71,7 @@ impl Refusal {
             other @ (Code::BadCursor
             | Code::CursorExpired
             | Code::NotFound
+            | Code::Unauthenticated
             | Code::Forbidden
             | Code::Conflict
             | Code::PayloadTooLarge
@@ -125,6 +128,10 @@ async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
             "Answers are application/graphql-response+json, application/json, text/event-stream or multipart/mixed";
         return tell(&Refusal::new(Code::NotAcceptable, forms), Media::Json);
     };
+    let edge = match edge.admit(&Credentials::of(&parts.headers)).await {
+        Ok(edge) => edge,
+        Err(error) => return turn_away(&error, accepted.single()),
+    };
     let read = match parts.method {
         Method::GET => {
             let request = from_query(parts.uri.query().unwrap_or_default());
@@ -140,6 +147,9 @@ async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
     };
     let prepared = match prepared {
         Ok(prepared) => prepared,
+        Err(error) if error::is_coded(&error, Code::Forbidden) => {
+            return tell(&Refusal::new(Code::Forbidden, error.message), accepted.single());
+        }
         Err(error) => return request_error(&[error], accepted.single()),
     };
     let kind = prepared.kind();
@@ -259,6 +269,15 @@ fn tell(refusal: &Refusal, media: Media) -> HttpResponse {
     if refusal.code == Code::MethodNotAllowed {
         let allowed = if refusal.message.starts_with("A mutation") { "POST" } else { "GET, POST" };
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    }
+    response
+}
+
+/// Tells one who is not let in, in any form with the same status.
+fn turn_away(error: &Error, media: Media) -> HttpResponse {
+    let mut response = tell(&Refusal::new(error.code(), error.to_string()), media);
+    if let Some(challenge) = error.challenge() {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
     }
     response
 }

@@ -5,6 +5,7 @@
 //! a time, see [`level`]. No async-graphql extension is registered: even an empty
 //! one takes every field off the fast path.
 
+pub mod access;
 pub mod chunk;
 pub mod cost;
 pub mod coverage;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod filters;
 pub mod guard;
 pub mod http;
+pub mod key;
 pub mod level;
 pub mod media;
 pub mod mutation;
@@ -61,7 +63,7 @@ pub fn sdl() -> String {
 }
 
 /// Every GraphQL path of the server.
-pub fn router(app: App) -> Router {
+pub fn router(app: &App) -> Router {
     Router::new()
         .route("/graphql", any(http::answer))
         .route("/graphiql", get(http::graphiql))

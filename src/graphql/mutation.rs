@@ -6,6 +6,7 @@
 mod chunks;
 mod documents;
 mod embeddings;
+mod keys;
 mod sync;
 
 use async_graphql::Enum;
@@ -26,6 +27,7 @@ pub struct Mutation(
     chunks::ChunkMutations,
     embeddings::EmbeddingMutations,
     sync::SyncMutations,
+    keys::KeyMutations,
 );
 
 impl std::fmt::Debug for Mutation {
@@ -83,6 +85,8 @@ pub fn of_input<T>(outcome: Result<T>) -> Result<T> {
         // The sentence begins with the place.
         Error::Conflict { detail } => Error::Conflict { detail: detail.replace("vector_id:", "vectorId:") },
         other @ (Error::NotFound { .. }
+        | Error::Unauthenticated { .. }
+        | Error::Forbidden { .. }
         | Error::BadCursor { .. }
         | Error::CursorExpired
         | Error::TooLarge { .. }

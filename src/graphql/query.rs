@@ -10,6 +10,7 @@ use crate::graphql::document::Document;
 use crate::graphql::embedding::Embedding;
 use crate::graphql::filters;
 use crate::graphql::filters::OrderDirection;
+use crate::graphql::key::ApiKey;
 use crate::graphql::level::Level;
 use crate::graphql::mutation::of_input;
 use crate::graphql::node;
@@ -30,6 +31,7 @@ use crate::service;
 use crate::service::Ctx;
 use crate::store::filter::Deleted;
 use crate::store::graph;
+use crate::store::keys;
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -236,6 +238,23 @@ impl Query {
             async move { Ok(graph::sync::count_slots(cx.db(), cx.target_id(), &filter).await?) }
         });
         Ok(Connection::new(cx, page, list, count))
+    }
+
+    /// The keys that open the API, newest first. Needs the scope ADMIN.
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start: 1 to 100, 20 when neither `first` nor `last` is given.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end: 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<ApiKey>> {
+        let cx = cx(ctx);
+        let args = page::args(cx, first, after, last, before)?;
+        let page = keys::page(cx.db(), &keys::KEYS.window(&args)?).await?;
+        let count = counter(cx, async |cx| Ok(keys::count(cx.db()).await?));
+        Ok(Connection::new(cx, page, &keys::KEYS, count))
     }
 
     /// This server.

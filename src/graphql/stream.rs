@@ -42,8 +42,9 @@ enum Told {
 
 /// Answers with every answer of an operation.
 pub fn answer(edge: &Edge, media: Media, answers: impl Stream<Item = Response> + Send + 'static) -> HttpResponse {
-    let edge = edge.clone();
-    let stopping = async move { edge.cx().events().closed().await };
+    let cx = edge.cx().clone();
+    // A client whose key was revoked asks again, too, and is told then.
+    let stopping = async move { cx.dismissed().await };
     let told = answers.map(|response| Told::Answer(Box::new(response)));
     let told = alive(told.chain(stream::once(std::future::ready(Told::End)))).take_until(stopping);
     if media == Media::Multipart {

@@ -5,6 +5,7 @@
 //! one holds up no other, and the way from them to the client is short and bounded: who does not read costs little
 //! memory, and is given up after three pings.
 
+pub mod entrance;
 pub mod handshake;
 pub mod inbox;
 pub mod operation;
@@ -35,6 +36,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+use crate::credentials::Credentials;
 use crate::graphql::edge::Edge;
 use crate::graphql::ws::inbox::Inbox;
 
@@ -57,10 +59,10 @@ pub fn answer(edge: &Edge, parts: &mut Parts) -> HttpResponse {
     };
     let agreed = opening.agreed;
     let connection = {
-        let edge = edge.clone();
+        let (edge, credentials) = (edge.clone(), Credentials::of(&parts.headers));
         async move {
             match opening.upgrade.await {
-                Ok(upgraded) => serve(&edge, upgraded, agreed).await,
+                Ok(upgraded) => serve(&edge, credentials, upgraded, agreed).await,
                 Err(error) => tracing::debug!(%error, "a connection did not become a WebSocket"),
             }
         }
@@ -110,7 +112,7 @@ fn stopped() -> End {
     close(1001, "The server is stopping")
 }
 
-async fn serve(edge: &Edge, upgraded: Upgraded, agreed: bool) {
+async fn serve(edge: &Edge, credentials: Credentials, upgraded: Upgraded, agreed: bool) {
     let limit = edge.cx().config().socket.message_bytes;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ)
@@ -118,17 +120,18 @@ async fn serve(edge: &Edge, upgraded: Upgraded, agreed: bool) {
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let end = if agreed { converse(edge, &mut socket).await } else { close(4406, "Subprotocol not acceptable") };
+    let end =
+        if agreed { converse(edge, credentials, &mut socket).await } else { close(4406, "Subprotocol not acceptable") };
     // A client that does not close is left.
     let _ = tokio::time::timeout(GOODBYE, say_goodbye(socket, end)).await;
 }
 
-async fn converse(edge: &Edge, socket: &mut Socket) -> End {
+async fn converse(edge: &Edge, credentials: Credentials, socket: &mut Socket) -> End {
     let (sink, stream) = socket.split();
     let (post, letters) = mpsc::channel(WAITING);
     let running = Mutex::default();
     tokio::select! {
-        end = Inbox::new(edge, post, &running).listen(stream) => end,
+        end = Inbox::new(edge.clone(), credentials, post, &running).listen(stream) => end,
         end = outbox::tell(sink, letters, &running, edge.cx().config().socket.ping) => end,
     }
 }

@@ -57,14 +57,14 @@ static CONFIG: LazyLock<Arc<Config<'static>>> =
 /// The paths of this module: pages and files, no operations of the API.
 pub fn router() -> Router<App> {
     let document = |State(app): State<App>, request: Request| {
-        frame(app.cx().for_request(), request, async |_| {
+        frame(app, None, request, async |_| {
             let document = DOCUMENT.as_ref().map_err(Clone::clone)?;
             Ok(extract::raw(StatusCode::OK, "application/json", document.as_str()))
         })
     };
     let page = async || ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(PAGE));
     let asset = |State(app): State<App>, Path(name): Path<String>, request: Request| {
-        frame(app.cx().for_request(), request, async move |_| file(&name))
+        frame(app, None, request, async move |_| file(&name))
     };
     let redoc = async || Redirect::temporary("/docs");
     Router::new()

@@ -104,7 +104,10 @@ pub async fn list(call: Call) -> Outcome {
     }
     let limit = usize::try_from(limit).unwrap_or(1);
     let wait = Duration::from_millis(wait.unsigned_abs());
-    let events::Batch { events, cursor } = events::batch(call.cx(), after.as_deref(), limit, wait).await?;
+    let events::Batch { events, cursor } = tokio::select! {
+        batch = events::batch(call.cx(), after.as_deref(), limit, wait) => batch?,
+        lapse = call.cx().lapsed() => return Err(lapse.error().into()),
+    };
     json(StatusCode::OK, &EventsOut { events: events.into_iter().map(EventOut::from).collect(), cursor })
 }
 
@@ -119,7 +122,7 @@ fn wants_stream(call: &Call) -> bool {
 /// The next event is asked for when the connection took the last one: a slow reader costs no memory.
 fn streamed(call: &Call, told: impl Stream<Item = Result<CorpusEvent>> + Send + 'static) -> axum::response::Response {
     let cx = call.cx().clone();
-    let stopping = async move { cx.events().closed().await };
+    let stopping = async move { cx.dismissed().await };
     let told = stream::unfold(Box::pin(told), |mut told| async move {
         let text = match tokio::time::timeout(ALIVE, told.next()).await {
             Ok(event) => text(event?),

@@ -25,6 +25,8 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::app::App;
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::error::Rule;
 use crate::error::Step;
@@ -38,6 +40,7 @@ use crate::rest::fields::Flaw;
 use crate::rest::fields::Read;
 use crate::rest::fields::strict;
 use crate::service::Ctx;
+use crate::service::access::Scope;
 
 /// The header that carries the corpus revision of a write.
 pub const REVISION: &str = "x-corpus-revision";
@@ -286,12 +289,38 @@ impl Form<'_> {
     }
 }
 
-/// Reads the request, runs the handler, renders its failure, and tells the revision it committed.
-pub async fn frame<F>(cx: Ctx, request: Request, handler: impl FnOnce(Call) -> F) -> Response
+/// What an operation needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard {
+    /// The scope of a key.
+    pub scope: Scope,
+    /// The operation's method.
+    pub method: &'static str,
+    /// The operation's path.
+    pub path: &'static str,
+}
+
+impl Guard {
+    async fn admit(self, cx: &Ctx, credentials: &Credentials) -> Result<Ctx, Error> {
+        let cx = cx.admit(credentials).await?;
+        cx.principal().require(self.scope, &format!("{} {}", self.method, self.path))?;
+        Ok(cx)
+    }
+}
+
+/// Lets in who may, reads the request, runs the handler, renders its failure, and tells the revision it committed.
+pub async fn frame<F>(app: App, guard: Option<Guard>, request: Request, handler: impl FnOnce(Call) -> F) -> Response
 where
     F: Future<Output = Outcome>,
 {
-    let manner = Manner::of(request.headers(), &cx);
+    let manner = Manner::of(request.headers(), app.cx());
+    let cx = match guard {
+        None => app.cx().for_request(),
+        Some(guard) => match guard.admit(app.cx(), &Credentials::of(request.headers())).await {
+            Ok(cx) => cx,
+            Err(error) => return Failure::from(error).respond(&manner, None),
+        },
+    };
     let mut response = match Call::read(cx.clone(), request).await {
         Err(failure) => failure.respond(&manner, None),
         Ok(call) => {

@@ -15,8 +15,13 @@ use utoipa::openapi::Response;
 use utoipa::openapi::ResponseBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::path::PathItem;
+use utoipa::openapi::security::HttpAuthScheme;
+use utoipa::openapi::security::HttpBuilder;
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::security::SecurityScheme;
 
 use crate::error::Code;
+use crate::rest;
 use crate::rest::ALIASES;
 use crate::rest::chunks;
 use crate::rest::dashboard;
@@ -26,6 +31,10 @@ use crate::rest::events;
 use crate::rest::pinecone;
 use crate::rest::reconcile;
 use crate::rest::sync;
+use crate::service::access::Scope;
+
+/// The name of the way in.
+const BEARER: &str = "bearer";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -144,6 +153,18 @@ pub fn document() -> utoipa::openapi::OpenApi {
             finish(operation, path, method);
         }
     }
+    for (method, path, scope) in rest::guards() {
+        let item = document.paths.paths.get_mut(path).map(operations);
+        let operation = item.and_then(|mut all| all.find(|(own, _)| own.eq_ignore_ascii_case(method)));
+        if let Some((_, operation)) = operation {
+            guard(operation, method, path, scope);
+        }
+    }
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("cd_…").description(Some(
+        "An API key. A server that listens on a loopback address lets its own machine in without one, unless it was told otherwise.",
+    ));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     document
 }
 
@@ -178,6 +199,16 @@ fn finish(operation: &mut Operation, path: &str, method: &str) {
         "A defect; the header `x-request-id` names its line in the log",
         "Internal Server Error",
     );
+}
+
+/// What an operation needs: a key, or none where none is asked for.
+fn guard(operation: &mut Operation, method: &str, path: &str, scope: Scope) {
+    operation.security = Some(vec![SecurityRequirement::new(BEARER, [scope.name()]), SecurityRequirement::default()]);
+    let row = "A key is needed, and none was given or one that is not valid";
+    refuse(operation, Code::Unauthenticated, row, "The API key is not valid");
+    let sentence = format!("The key does not have the scope `{}`", scope.name());
+    let example = format!("{method} {path} needs an API key of the scope {}", scope.name());
+    refuse(operation, Code::Forbidden, &sentence, &example);
 }
 
 fn response(description: &str, schema: &str, example: Option<serde_json::Value>) -> RefOr<Response> {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
@@ -16,9 +17,13 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
+use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::metrics;
+use crate::rest::error::Failure;
+use crate::rest::error::Manner;
 use crate::service::Ctx;
+use crate::service::access::Scope;
 use crate::service::targets;
 
 /// The media type of the text (OpenMetrics 1.0).
@@ -44,7 +49,13 @@ struct InState {
 }
 
 /// Tells everything. Where the database does not answer, what it would have told is left out, and `corpusd_database_up` is 0.
-pub async fn tell(State(cx): State<Ctx>) -> Response {
+/// Who asks needs what reading needs.
+pub async fn tell(State(cx): State<Ctx>, headers: HeaderMap) -> Response {
+    let admitted = cx.admit(&Credentials::of(&headers)).await;
+    let cx = match admitted.and_then(|cx| cx.principal().require(Scope::Read, "GET /metrics").map(|()| cx)) {
+        Ok(cx) => cx,
+        Err(error) => return Failure::from(error).respond(&Manner::of(&headers, &cx), None),
+    };
     let mut text = String::new();
     cx.metrics().write(&mut text);
     let mut now = Registry::with_prefix("corpusd");

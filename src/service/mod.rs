@@ -2,6 +2,7 @@
 //!
 //! Knows no HTTP and no GraphQL. Both edges call these functions, and only these.
 
+pub mod access;
 pub mod activity;
 pub mod adopt;
 pub mod chunks;
@@ -15,6 +16,7 @@ pub mod freshness;
 mod ids;
 pub mod import;
 pub mod jobs;
+pub mod keys;
 pub mod lists;
 pub mod namespaces;
 pub mod reconcile;
@@ -35,6 +37,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::index::VectorIndex;
 use crate::metrics::Metrics;
+use crate::service::access::Gate;
+use crate::service::access::Principal;
 use crate::service::events::Events;
 use crate::service::freshness::Freshness;
 use crate::store::Db;
@@ -52,11 +56,13 @@ pub struct Ctx {
     freshness: Arc<Freshness>,
     tasks: TaskTracker,
     metrics: Arc<Metrics>,
+    gate: Arc<Gate>,
+    principal: Principal,
     started_us: i64,
 }
 
 impl Ctx {
-    /// A context over `db`, whose mutations touch slots of the target `target_id`.
+    /// A context over `db`, whose mutations touch slots of the target `target_id`, for this process itself.
     #[must_use]
     pub fn new(
         db: Db,
@@ -66,9 +72,9 @@ impl Ctx {
         target_id: i64,
     ) -> Self {
         let started_us = db.clock().now_us();
-        let (committed, events, freshness) = (Arc::default(), Arc::default(), Arc::default());
-        let tasks = TaskTracker::new();
-        Self { db, config, index, target_id, committed, events, freshness, tasks, metrics, started_us }
+        let (committed, events, freshness, gate) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let (tasks, principal) = (TaskTracker::new(), Principal::Process);
+        Self { db, config, index, target_id, committed, events, freshness, tasks, metrics, gate, principal, started_us }
     }
 
     /// The same, with a revision of its own to note: one a request.

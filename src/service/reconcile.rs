@@ -9,6 +9,7 @@ use crate::entity::sync_job::Model;
 use crate::error::Error;
 use crate::error::Result;
 use crate::service::Ctx;
+use crate::service::access::Scope;
 use crate::service::jobs;
 use crate::service::jobs::JobState;
 use crate::service::rules;
@@ -27,10 +28,14 @@ use crate::store::targets;
 /// Starts a check, or gives the running one of the same kind. True when it was started.
 ///
 /// # Errors
-/// [`Error::Invalid`] when legacy records are to be removed by a check that mends nothing.
+/// [`Error::Invalid`] when legacy records are to be removed by a check that mends nothing, [`Error::Forbidden`] when by
+/// somebody who is no admin.
 pub async fn start(cx: &Ctx, mode: Mode, remove_legacy: bool) -> Result<(Model, bool)> {
     if remove_legacy && mode == Mode::Check {
         return Err(Error::invalid_value("remove_legacy", "is for the mode REPAIR"));
+    }
+    if remove_legacy {
+        cx.principal().require(Scope::Admin, "The removal of legacy records")?;
     }
     let (id, target) = (cx.db().clock().new_id(), cx.target_id());
     let total = pages::slot_count(cx.read(), target).await?;

@@ -19,6 +19,7 @@ mod hints;
 pub mod ids;
 pub mod imports;
 pub mod jobs;
+pub mod keys;
 pub mod lists;
 pub mod local_records;
 pub mod log;

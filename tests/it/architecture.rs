@@ -6,7 +6,20 @@ use std::path::PathBuf;
 
 /// The floors, lowest first; modules of one floor do not know each other.
 const FLOORS: [&[&str]; 9] = [
-    &["entity", "config", "error", "clock", "json", "filter", "lexical", "metrics", "parsing", "text", "telemetry"],
+    &[
+        "entity",
+        "config",
+        "credentials",
+        "error",
+        "clock",
+        "json",
+        "filter",
+        "lexical",
+        "metrics",
+        "parsing",
+        "text",
+        "telemetry",
+    ],
     &["store"],
     &["index"],
     &["service"],

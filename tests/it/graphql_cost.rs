@@ -130,6 +130,7 @@ async fn every_list_of_the_schema_is_known_to_the_reckoning() {
         "DeleteDocumentsPayload.outcomes",
         "Document.chunks",
         "IndexStats.namespaces",
+        "Query.apiKeys",
         "Query.documents",
         "Query.embeddings",
         "Query.namespaces",

@@ -1,5 +1,6 @@
 //! One test binary: each module is one noun, each test one sentence.
 
+mod access;
 mod adopt;
 mod architecture;
 mod backup;
@@ -17,6 +18,7 @@ mod graphql_limits;
 mod hostile;
 mod import;
 mod io_errors;
+mod keys;
 mod kill;
 mod large;
 mod large_requests;

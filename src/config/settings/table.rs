@@ -10,6 +10,8 @@ use crate::config::settings::value::SECONDS;
 use crate::config::settings::value::SECONDS_OR_NEVER;
 use crate::config::settings::value::SECONDS_OR_NONE;
 use crate::config::settings::value::SWITCH;
+use crate::config::settings::value::SWITCH_OR_AUTO;
+use crate::config::settings::value::anonymous;
 use crate::config::settings::value::api_version;
 use crate::config::settings::value::bytes;
 use crate::config::settings::value::cloud;
@@ -71,6 +73,14 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number from 0 to 65535",
         |c, v| put(&mut c.server.port, v.parse().ok()),
         |c| c.server.port.to_string(),
+    ),
+    plain(
+        Group::Server,
+        "CORPUSD_ALLOW_ANONYMOUS",
+        "Who may do everything without an API key: everybody (yes), nobody (no), or whoever asks from this machine while the address is a loopback one (auto); behind a proxy on this machine say no",
+        SWITCH_OR_AUTO,
+        |c, v| put(&mut c.server.anonymous, anonymous(v)),
+        |c| c.server.anonymous.name().to_owned(),
     ),
     plain(
         Group::Server,

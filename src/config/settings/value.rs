@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::Anonymous;
 use crate::config::CLOUDS;
 use crate::config::Metric;
 use crate::config::Secret;
@@ -16,6 +17,8 @@ use crate::config::http::Cors;
 
 /// What a yes or a no may be.
 pub const SWITCH: &str = "true or false";
+/// What a yes or a no may be, where somebody else may decide.
+pub const SWITCH_OR_AUTO: &str = "auto, yes or no";
 /// A number of seconds, or 0 for never.
 pub const SECONDS_OR_NEVER: &str = "a number of seconds up to 1000000, or 0 for never";
 /// A number of days, or 0.
@@ -53,6 +56,15 @@ pub fn switch(text: &str) -> Option<bool> {
         "false" | "0" | "no" | "off" => Some(false),
         _ => None,
     }
+}
+
+/// Who is let in without a key.
+#[must_use]
+pub fn anonymous(text: &str) -> Option<Anonymous> {
+    if text.eq_ignore_ascii_case(Anonymous::Auto.name()) {
+        return Some(Anonymous::Auto);
+    }
+    switch(text).map(|yes| if yes { Anonymous::Yes } else { Anonymous::No })
 }
 
 /// A length of time.

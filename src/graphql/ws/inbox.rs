@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use async_graphql::Value;
+use futures_util::FutureExt as _;
 use futures_util::Stream;
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -22,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::config::SocketConfig;
+use crate::credentials::Credentials;
 use crate::error::Code;
 use crate::graphql::edge::Edge;
 use crate::graphql::http::refused;
@@ -30,6 +32,7 @@ use crate::graphql::value::Malformed;
 use crate::graphql::ws::End;
 use crate::graphql::ws::Running;
 use crate::graphql::ws::close;
+use crate::graphql::ws::entrance;
 use crate::graphql::ws::frame;
 use crate::graphql::ws::lock;
 use crate::graphql::ws::operation::Operation;
@@ -45,7 +48,10 @@ const MAX_ID: usize = 256;
 /// The half of a connection that listens.
 #[derive(Debug)]
 pub struct Inbox<'a> {
-    edge: &'a Edge,
+    /// Once it is ready, that of the one who was let in.
+    edge: Edge,
+    /// Those of the handshake.
+    credentials: Credentials,
     post: mpsc::Sender<Letter>,
     running: &'a Mutex<Running>,
     /// How many operations there were.
@@ -66,8 +72,13 @@ struct Said {
 impl<'a> Inbox<'a> {
     /// A connection of which nothing was heard yet.
     #[must_use]
-    pub const fn new(edge: &'a Edge, post: mpsc::Sender<Letter>, running: &'a Mutex<Running>) -> Self {
-        Self { edge, post, running, count: 0, ready: false }
+    pub const fn new(
+        edge: Edge,
+        credentials: Credentials,
+        post: mpsc::Sender<Letter>,
+        running: &'a Mutex<Running>,
+    ) -> Self {
+        Self { edge, credentials, post, running, count: 0, ready: false }
     }
 
     /// Takes what comes until the connection ends.
@@ -78,7 +89,7 @@ impl<'a> Inbox<'a> {
         }
     }
 
-    fn config(&self) -> &'a SocketConfig {
+    fn config(&self) -> &SocketConfig {
         &self.edge.cx().config().socket
     }
 
@@ -89,6 +100,7 @@ impl<'a> Inbox<'a> {
         let opened = Instant::now();
         let mut heard = opened;
         let mut stopping = false;
+        let mut lapsed = std::future::pending().boxed();
         loop {
             // Who is there answers our pings.
             let silence = self.config().ping.saturating_mul(SILENT_PINGS);
@@ -103,6 +115,7 @@ impl<'a> Inbox<'a> {
                     }
                     continue;
                 }
+                lapse = &mut lapsed => return Err(entrance::left(lapse)),
                 message = tokio::time::timeout_at(until, stream.next()) => message,
             };
             let Ok(message) = message else {
@@ -116,7 +129,13 @@ impl<'a> Inbox<'a> {
                 Some(Ok(Message::Close(_))) => return Err(End::Closed),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Binary(_))) => return Err(close(4400, "Invalid message: messages are text")),
-                Some(Ok(Message::Text(text))) => self.message(&text).await?,
+                Some(Ok(Message::Text(text))) => {
+                    let was_ready = self.ready;
+                    self.message(&text).await?;
+                    if self.ready && !was_ready {
+                        lapsed = self.edge.cx().lapsed();
+                    }
+                }
             }
         }
     }
@@ -183,6 +202,9 @@ impl<'a> Inbox<'a> {
         match (kind.as_deref(), id) {
             (Some("connection_init"), None) if self.ready => Err(close(4429, "Too many initialisation requests")),
             (Some("connection_init"), None) if plain => {
+                let credentials = self.credentials.or(entrance::offered(&payload.unwrap_or_default()));
+                let admitted = self.edge.admit(&credentials).await;
+                self.edge = admitted.map_err(|error| entrance::turned_away(&error))?;
                 self.ready = true;
                 self.reply(r#"{"type":"connection_ack"}"#.to_owned()).await
             }

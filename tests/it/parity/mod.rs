@@ -274,8 +274,10 @@ async fn the_vector_index_is_the_same_through_both_edges() {
 }
 
 /// Root fields that REST has nothing like.
-const GRAPHQL_ONLY: [(&str, &str); 12] = [
+const GRAPHQL_ONLY: [(&str, &str); 15] = [
+    ("apiKeys", "REST does not manage keys"),
     ("cancelSync", "REST has no jobs: its exports wait for theirs"),
+    ("createApiKey", "REST does not manage keys"),
     ("embeddings", "REST lists no embeddings"),
     ("namespaces", "REST knows no namespaces"),
     ("node", "REST has a path for each kind"),
@@ -283,6 +285,7 @@ const GRAPHQL_ONLY: [(&str, &str); 12] = [
     ("restoreChunk", "REST cannot restore"),
     ("restoreDocument", "REST cannot restore"),
     ("retryQuarantined", "REST shows no slots"),
+    ("revokeApiKey", "REST does not manage keys"),
     ("server", "REST tells its version in /openapi.json"),
     ("syncJob", "REST has no jobs"),
     ("syncJobs", "REST has no jobs"),

@@ -11,6 +11,7 @@
 pub mod database;
 pub mod disk;
 pub mod fleet;
+pub mod keys;
 pub mod pinecone;
 pub mod process;
 

@@ -42,8 +42,16 @@ pub struct Socket {
 impl Socket {
     /// Connects with `protocol`, and says nothing yet.
     pub async fn open(address: SocketAddr, protocol: &str) -> Self {
+        Self::open_with(address, protocol, None).await
+    }
+
+    /// The same with an `Authorization`.
+    pub async fn open_with(address: SocketAddr, protocol: &str, authorization: Option<&str>) -> Self {
         let mut request = format!("ws://{address}/graphql").into_client_request().expect("a request");
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header"));
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert("authorization", authorization.parse().expect("a header"));
+        }
         let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("a WebSocket");
         Self { stream }
     }
