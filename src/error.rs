@@ -321,6 +321,8 @@ pub enum Code {
     NotAcceptable,
     /// The body's media type is not read.
     UnsupportedMediaType,
+    /// Came too slowly.
+    RequestTimeout,
     /// Took too long.
     Timeout,
     /// A defect.
@@ -356,6 +358,7 @@ impl Code {
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
             Self::NotAcceptable => ("NOT_ACCEPTABLE", 406, "Not acceptable"),
             Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type"),
+            Self::RequestTimeout => ("REQUEST_TIMEOUT", 408, "Request timeout"),
             Self::Timeout => ("TIMEOUT", 504, "Timeout"),
             Self::Internal => ("INTERNAL", 500, "Internal server error"),
         };

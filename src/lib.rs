@@ -12,10 +12,11 @@
 //! floor 3  service                 one function for each thing a caller can ask for
 //! floor 2  index                   vector targets
 //! floor 1  store                   SQL
-//! floor 0  entity config credentials error clock json filter lexical metrics parsing text telemetry
+//! floor 0  entity config capacity credentials error clock json filter lexical metrics parsing text telemetry
 //! ```
 
 pub mod app;
+pub mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -70,7 +70,7 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 pub async fn announce_and_serve(app: App, listener: TcpListener, stop: mpsc::Receiver<()>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("cannot serve: {error}"));
     say(&format!("listening on http://{}", listener.local_addr().map_err(failed)?));
-    match server::serve(app, listener, stop).await.map_err(failed)? {
+    match server::serve(app, listener, stop).await {
         Ended::Drained => Ok(()),
         Ended::AtOnce => Err(Failure::Failed("stopped at once".to_owned())),
     }

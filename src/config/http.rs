@@ -11,6 +11,24 @@ pub struct HttpConfig {
     pub hosts: Vec<String>,
     /// `CORPUSD_SLOW_REQUEST_S`: an answer that takes longer is told in the log.
     pub slow: Duration,
+    /// `CORPUSD_MAX_CONNECTIONS`
+    pub connections: usize,
+    /// `CORPUSD_HEADER_TIMEOUT_S`: for the head of a request, from its first byte on.
+    pub head: Duration,
+    /// `CORPUSD_IDLE_TIMEOUT_S`: for the next request of a connection.
+    pub idle: Duration,
+    /// `CORPUSD_BODY_TIMEOUT_S`: the longest pause in a body.
+    pub body: Duration,
+    /// `CORPUSD_BODY_RATE`: bytes of a body in a second that the server waits for it.
+    pub body_rate: u64,
+    /// `CORPUSD_WRITE_TIMEOUT_S`: for a client to take more of an answer.
+    pub write: Duration,
+    /// `CORPUSD_MAX_REQUESTS` that are worked on at a time.
+    pub requests: usize,
+    /// `CORPUSD_QUEUE_S`: how long one more waits for a place.
+    pub queue: Duration,
+    /// `CORPUSD_MAX_BODIES_BYTES` of all requests at a time.
+    pub bodies_bytes: usize,
 }
 
 /// The pages of other sites that may ask.
@@ -39,6 +57,19 @@ impl Cors {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { cors: Cors::Closed, hosts: Vec::new(), slow: Duration::from_secs(5) }
+        Self {
+            cors: Cors::Closed,
+            hosts: Vec::new(),
+            slow: Duration::from_secs(5),
+            connections: 16_384,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body: Duration::from_secs(10),
+            body_rate: 4_096,
+            write: Duration::from_secs(60),
+            requests: 128,
+            queue: Duration::from_millis(100),
+            bodies_bytes: 67_108_864,
+        }
     }
 }

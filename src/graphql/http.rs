@@ -79,6 +79,7 @@ impl Refusal {
             | Code::MethodNotAllowed
             | Code::NotAcceptable
             | Code::UnsupportedMediaType
+            | Code::RequestTimeout
             | Code::Timeout
             | Code::Internal) => StatusCode::from_u16(other.row().status).unwrap_or(StatusCode::BAD_REQUEST),
         }

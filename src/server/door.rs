@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
@@ -16,11 +17,18 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt as _;
+use hyper::body::Body as _;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::capacity;
+use crate::capacity::Full;
+use crate::capacity::Place;
 use crate::error::Code;
 use crate::rest::error::REQUEST_ID;
+use crate::server::body::Paced;
+use crate::server::connections::Crowded;
+use crate::server::refusal::Expected;
 use crate::server::refusal::Form;
 use crate::server::refusal::Refusal;
 use crate::server::site;
@@ -91,25 +99,68 @@ async fn answer(cx: &Ctx, request: Request, next: Next) -> Response {
     drop(under_way);
     let route = route.as_deref().unwrap_or("other");
     cx.metrics().answered(method.as_str(), route, response.status().as_u16(), begun.elapsed());
-    log(cx, &method, &uri, response.status(), begun);
+    let expected = response.extensions().get::<Expected>().is_some();
+    log(cx, &method, &uri, response.status(), begun, expected);
     response
 }
 
-/// Hands the request to its edge; a defect there is no end of the connection.
+/// Hands the request to its edge, if there is a place for it.
 async fn handle(cx: &Ctx, request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with("/health/") {
+        return next.run(request).await;
+    }
     let form = Form::of(request.uri(), request.headers());
+    if request.extensions().get::<Crowded>().is_some() {
+        let detail = "The server has as many connections as it can: ask again in a moment";
+        return leaving(busy(detail).respond(&form, cx));
+    }
+    let place = Place::new(cx.capacity());
+    let request = if request.body().is_end_stream() {
+        // Told below.
+        let _ = place.enter().await;
+        request
+    } else {
+        request.map(|body| Body::new(Paced::new(body, place.clone(), &cx.config().http)))
+    };
+    let response = match place.refused() {
+        None => Some(capacity::within(place.clone(), execute(cx, &form, request, next)).await),
+        Some(_) => None,
+    };
+    match (place.refused(), response) {
+        (None, Some(response)) => response,
+        (Some(Full::Places), _) | (None, None) => busy(capacity::BUSY).respond(&form, cx),
+        (Some(Full::Room), _) => leaving(busy(capacity::BUSY).respond(&form, cx)),
+        (Some(Full::Slow), _) => {
+            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::RequestTimeout, "The body comes too slowly");
+            leaving(refusal.respond(&form, cx))
+        }
+    }
+}
+
+/// A defect in an edge is no end of the connection.
+async fn execute(cx: &Ctx, form: &Form, request: Request, next: Next) -> Response {
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "Internal Server Error").respond(&form, cx)
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "Internal Server Error").respond(form, cx)
     })
 }
 
+fn busy(detail: &'static str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail).retry_after(1)
+}
+
+/// The last answer on its connection.
+fn leaving(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// One line for each request: in front where it failed or was slow. What stands behind the path may be a secret.
-fn log(cx: &Ctx, method: &Method, uri: &Uri, status: StatusCode, begun: Instant) {
+fn log(cx: &Ctx, method: &Method, uri: &Uri, status: StatusCode, begun: Instant, expected: bool) {
     let took = begun.elapsed();
     let path = uri.path();
     let path = &path[..path.floor_char_boundary(MAX_PATH)];
     let (status, ms) = (status.as_u16(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-    if status >= 500 {
+    if status >= 500 && !expected {
         tracing::warn!(%method, path, status, ms, "a request failed");
     } else if took > cx.config().http.slow {
         tracing::warn!(%method, path, status, ms, "a request was slow");

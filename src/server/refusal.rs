@@ -27,6 +27,10 @@ pub struct Refusal {
     retry_after: Option<u64>,
 }
 
+/// Marks an answer that is no failure of the server: it has more to do than it can, and the log says that elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected;
+
 /// In which form a client wants its answers.
 #[derive(Debug, Clone)]
 pub struct Form {
@@ -71,6 +75,7 @@ impl Refusal {
         };
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.extensions_mut().insert(Expected);
         }
         response
     }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity;
 use crate::entity::corpus_log;
 use crate::error::Error;
 use crate::error::Result;
@@ -316,13 +317,17 @@ pub async fn batch(cx: &Ctx, after: Option<&str>, limit: usize, wait: Duration) 
         if tail.page.is_empty() && !events.is_empty() {
             break;
         }
-        let entry = tokio::select! {
-            biased;
-            entry = tail.next() => entry?,
-            () = tokio::time::sleep_until(until) => break,
-            () = cx.events().closed() => break,
+        let waits = tail.page.is_empty();
+        let next = async {
+            tokio::select! {
+                biased;
+                entry = tail.next() => Some(entry),
+                () = tokio::time::sleep_until(until) => None,
+                () = cx.events().closed() => None,
+            }
         };
-        events.extend(CorpusEvent::of(entry));
+        let Some(entry) = (if waits { capacity::aside(next).await } else { next.await }) else { break };
+        events.extend(CorpusEvent::of(entry?));
     }
     Ok(Batch { events, cursor: cursor(tail.rev) })
 }

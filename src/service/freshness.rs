@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::capacity;
 use crate::error::Result;
 use crate::service::Ctx;
 use crate::store::slots;
@@ -53,7 +54,11 @@ async fn ask(cx: &Ctx) -> Result<i64> {
 /// # Errors
 /// What the database says.
 pub async fn wait(cx: &Ctx, needed: i64, wait: Duration) -> Result<i64> {
-    let until = Instant::now() + wait;
+    let through = ask(cx).await?;
+    if through >= needed { Ok(through) } else { capacity::aside(follow(cx, needed, Instant::now() + wait)).await }
+}
+
+async fn follow(cx: &Ctx, needed: i64, until: Instant) -> Result<i64> {
     let freshness = cx.freshness();
     let mut told = freshness.through.subscribe();
     let mut through = ask(cx).await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::capacity;
 use crate::config::Limits;
 use crate::entity::sync_job::Model;
 use crate::error::Error;
@@ -356,6 +357,10 @@ pub fn recount(job: &mut Model, remains: jobs::Remains) -> bool {
 /// [`Error::Unavailable`] with the job's id, when the target is paused or out of
 /// reach, or the configured time is over: the job goes on.
 pub async fn wait(cx: &Ctx, id: &str) -> Result<JobOutcome> {
+    capacity::aside(settled(cx, id)).await
+}
+
+async fn settled(cx: &Ctx, id: &str) -> Result<JobOutcome> {
     let end = tokio::time::Instant::now() + cx.config().sync.export_wait;
     loop {
         let woken = cx.db().woken();

@@ -33,6 +33,7 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
 use tokio_util::task::TaskTracker;
 
+use crate::capacity::Capacity;
 use crate::config::Config;
 use crate::error::Result;
 use crate::index::VectorIndex;
@@ -58,6 +59,7 @@ pub struct Ctx {
     metrics: Arc<Metrics>,
     gate: Arc<Gate>,
     principal: Principal,
+    capacity: Arc<Capacity>,
     started_us: i64,
 }
 
@@ -73,8 +75,22 @@ impl Ctx {
     ) -> Self {
         let started_us = db.clock().now_us();
         let (committed, events, freshness, gate) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-        let (tasks, principal) = (TaskTracker::new(), Principal::Process);
-        Self { db, config, index, target_id, committed, events, freshness, tasks, metrics, gate, principal, started_us }
+        let (tasks, capacity) = (TaskTracker::new(), Capacity::new(&config));
+        Self {
+            db,
+            config,
+            index,
+            target_id,
+            committed,
+            events,
+            freshness,
+            tasks,
+            metrics,
+            gate,
+            principal: Principal::Process,
+            capacity,
+            started_us,
+        }
     }
 
     /// The same, with a revision of its own to note: one a request.
@@ -123,6 +139,12 @@ impl Ctx {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How much is worked on at a time.
+    #[must_use]
+    pub const fn capacity(&self) -> &Arc<Capacity> {
+        &self.capacity
     }
 
     /// Tasks that outlive the request which began them: a stopping server waits for these.

@@ -10,6 +10,7 @@ const FLOORS: [&[&str]; 9] = [
         "entity",
         "config",
         "credentials",
+        "capacity",
         "error",
         "clock",
         "json",

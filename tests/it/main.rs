@@ -5,6 +5,7 @@ mod adopt;
 mod architecture;
 mod backup;
 mod chunks;
+mod connections;
 mod dashboard;
 mod documents;
 mod door;

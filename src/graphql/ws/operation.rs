@@ -17,6 +17,8 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::capacity;
+use crate::capacity::Place;
 use crate::error::Code;
 use crate::graphql::edge::Edge;
 use crate::graphql::edge::Prepared;
@@ -76,7 +78,12 @@ impl Operation {
         if prepared.kind() == Some(OperationType::Subscription) {
             return self.follow(prepared).await;
         }
-        if self.tell(&self.edge.execute(prepared).await).await {
+        let place = Place::new(self.edge.cx().capacity());
+        if place.enter().await.is_err() {
+            return self.fail(refused(Code::Unavailable, capacity::BUSY.to_owned(), None)).await;
+        }
+        let answer = capacity::within(place, self.edge.execute(prepared)).await;
+        if self.tell(&answer).await {
             self.complete().await;
         }
     }

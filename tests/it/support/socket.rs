@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
@@ -22,15 +23,19 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use crate::support::TestApp;
 
 /// Far more than any answer takes: only a defect is this slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves the application on a free port.
 #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
 pub async fn serve(test: &TestApp) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let router = server::router(test.app.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let app = test.app.clone();
+    tokio::spawn(async move {
+        // Nobody asks it to stop.
+        let (_asked, stop) = mpsc::channel(1);
+        server::serve(app, listener, stop).await
+    });
     address
 }
 
