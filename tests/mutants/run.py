@@ -9,8 +9,9 @@
 One build holds all mutants (src/main.rs), so a mutant costs a run of some tests and no compiler. Everything is kept
 in target/mutants, and `run` goes on where it was stopped; `run --again survived` takes those once more, after tests
 were added. Tests run from the fast to the slow, and stop at the first that fails: inline tests, the simulator's seeds
-0..400, its scenarios, then those of tests/it whose name begins with sync, pinecone or reconcile. Tests with real
-processes are left out, and so are those of PostgreSQL. Whoever runs into a time limit is caught.
+0..400, its scenarios, and those of tests/it whose name begins with sync, pinecone or reconcile; `run --steps 3` takes
+only the first three of these groups, and another run the rest. Tests with real processes are left out, and so are
+those of PostgreSQL. Whoever runs into a time limit is caught.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections import defaultdict
 from pathlib import Path
 
@@ -315,26 +317,31 @@ def cover(arguments):
     (WORK / "cover.json").write_text(json.dumps(covered))
 
 
-def judge(row, steps, covered, before, quick):
+def judge(row, steps, covered, begin, end):
+    """What becomes of a mutant in the steps from `begin` to `end`; it has passed those before."""
     reached, seconds = any(known["by"].get(str(row["id"])) for known in covered.values()), 0.0
-    for name, binary, tests, env, slow in steps:
-        if slow and quick:
-            return dict(outcome="slow ones left" if reached else "unreached", seconds=round(seconds, 1))
-        if before == "slow ones left" and not slow:
-            continue
+    for name, binary, tests, env, _ in steps[begin:end]:
         known = covered[name]
         by = known["by"].get(str(row["id"]), [])
         chosen = [test for test in tests if test in by or "*" in by]
-        if not chosen:
-            continue
-        expected = sum(known["seconds"].get(test, 1) for test in chosen)
-        outcome, test, took = run_tests(
-            binary, ["--exact", "--test-threads=2", *chosen], expected, CORPUSD_MUTANT=str(row["id"]), **env
-        )
-        seconds += took
-        if outcome != "passed":
-            return dict(outcome="caught" if outcome == "failed" else "timeout", stage=name, test=test, seconds=round(seconds, 1))
-    return dict(outcome="survived" if reached else "unreached", seconds=round(seconds, 1))
+        # A test that comes by few mutants is about this one rather than the others.
+        chosen.sort(key=lambda test: known["breadth"].get(test, 0))
+        for part in (chosen[:3], chosen[3:]):
+            if not part:
+                continue
+            expected = sum(known["seconds"].get(test, 1) for test in part)
+            outcome, test, took = run_tests(
+                binary, ["--exact", "--test-threads=2", *part], expected, CORPUSD_MUTANT=str(row["id"]), **env
+            )
+            seconds += took
+            if outcome != "passed":
+                ended = "caught" if outcome == "failed" else "timeout"
+                return dict(outcome=ended, stage=name, test=test, seconds=round(seconds, 1))
+    if not reached:
+        return dict(outcome="unreached", seconds=round(seconds, 1))
+    if end < len(steps):
+        return dict(outcome="tests left", steps=end, seconds=round(seconds, 1))
+    return dict(outcome="survived", seconds=round(seconds, 1))
 
 
 def results():
@@ -349,19 +356,28 @@ def results():
 def run(arguments):
     binaries = json.loads((WORK / "binaries.json").read_text())
     covered = json.loads((WORK / "cover.json").read_text())
+    for group in covered.values():
+        group["breadth"] = Counter(test for tests in group["by"].values() for test in tests)
     steps = list(plan(binaries, covered))
     known = results()
-    again = set(arguments.again or []) | (set() if arguments.quick else {"slow ones left"})
+    again = set(arguments.again or [])
+    end = arguments.steps or len(steps)
+
+    def left(row):
+        """The first step that a mutant has before it; none when it is done."""
+        before = known.get(row["name"])
+        if before is None or before["outcome"] in again:
+            return 0
+        return before["steps"] if before["outcome"] == "tests left" and before["steps"] < end else None
+
     same = equal()
-    todo = [row for row in alive() if row["name"] not in known or known[row["name"]]["outcome"] in again]
-    todo = [row for row in todo if row["name"] not in same]
+    todo = [row for row in alive() if row["name"] not in same and left(row) is not None]
     todo = [row for row in todo if not arguments.only or any(part in row["name"] for part in arguments.only)]
     # In no order, so that a part of them already tells of the whole.
     random.Random(1).shuffle(todo)
 
     def one(row):
-        before = known.get(row["name"], {}).get("outcome")
-        return row, judge(row, steps, covered, None if before in (arguments.again or []) else before, arguments.quick)
+        return row, judge(row, steps, covered, left(row), end)
 
     counts = defaultdict(int)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool, RESULTS.open("a") as out:
@@ -398,7 +414,7 @@ def report(arguments):
         for key in (row["file"], "all"):
             table[key]["mutants"] += 1
             table[key][outcome] += 1
-    columns = ("mutants", "caught", "timeout", "unreached", "survived", "slow ones left", "not run", "equal")
+    columns = ("mutants", "caught", "timeout", "unreached", "survived", "tests left", "not run", "equal")
     print("| file | " + " | ".join(columns) + " | score |\n|---|" + "---|" * (len(columns) + 1))
     for name in sorted(table, key=lambda name: (name == "all", name)):
         row = table[name]
@@ -421,7 +437,7 @@ def main():
     step = steps.add_parser("run")
     step.add_argument("--jobs", type=int, default=2)
     step.add_argument("--again", nargs="*", help="outcomes that are looked at once more")
-    step.add_argument("--quick", action="store_true", help="leave the slow tests for later")
+    step.add_argument("--steps", type=int, help="only the first so many steps; the slow tests begin with the eighth")
     step.add_argument("--only", nargs="*", help="parts of names")
     step.set_defaults(step=run)
     step = steps.add_parser("report")

@@ -118,7 +118,7 @@ async fn a_legacy_record_that_was_removed_is_counted_no_more() {
 async fn a_start_without_an_answer_leaves_a_target_out_of_reach() {
     let lab = unreachable().await;
     lab.index.fail_reads(Some(IndexErrorKind::NotApplied));
-    lab.second().turn().await.unwrap();
+    assert_eq!(lab.second().turn().await.unwrap(), Turn::Idle);
     assert_eq!(lab.state().await, named("unreachable", "no connection"));
 }
 
