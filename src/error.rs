@@ -63,6 +63,11 @@ pub enum Error {
         /// The job that goes on meanwhile.
         job_id: Option<String>,
     },
+    /// The client has asked for more than it may in a while.
+    RateLimited {
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// The request took longer than it may.
     Timeout,
     /// A defect or a broken environment; the cause is for the log only.
@@ -321,6 +326,8 @@ pub enum Code {
     NotAcceptable,
     /// The body's media type is not read.
     UnsupportedMediaType,
+    /// More than a client may ask in a while.
+    RateLimited,
     /// Came too slowly.
     RequestTimeout,
     /// Took too long.
@@ -358,6 +365,7 @@ impl Code {
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "Method not allowed"),
             Self::NotAcceptable => ("NOT_ACCEPTABLE", 406, "Not acceptable"),
             Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type"),
+            Self::RateLimited => ("RATE_LIMITED", 429, "Too many requests"),
             Self::RequestTimeout => ("REQUEST_TIMEOUT", 408, "Request timeout"),
             Self::Timeout => ("TIMEOUT", 504, "Timeout"),
             Self::Internal => ("INTERNAL", 500, "Internal server error"),
@@ -417,6 +425,7 @@ impl Error {
             Self::Conflict { .. } => Code::Conflict,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::Unavailable { .. } => Code::Unavailable,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Timeout => Code::Timeout,
             Self::Internal(_) => Code::Internal,
         }
@@ -446,6 +455,9 @@ impl fmt::Display for Error {
             Self::Forbidden { what, scope } => write!(f, "{what} needs an API key of the scope {scope}"),
             Self::Conflict { detail } | Self::TooLarge { detail } | Self::Unavailable { detail, .. } => {
                 f.write_str(detail)
+            }
+            Self::RateLimited { retry_after } => {
+                write!(f, "More was asked than one client may: ask again in {} s", retry_after.as_secs())
             }
             Self::Timeout => f.write_str("The request took too long"),
             Self::Internal(_) => f.write_str("Internal Server Error"),

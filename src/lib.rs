@@ -12,7 +12,7 @@
 //! floor 3  service                 one function for each thing a caller can ask for
 //! floor 2  index                   vector targets
 //! floor 1  store                   SQL
-//! floor 0  entity config capacity credentials error clock json filter lexical metrics parsing text telemetry
+//! floor 0  entity config capacity credentials error clock json filter lexical metrics parsing quota text telemetry
 //! ```
 
 pub mod app;
@@ -31,6 +31,7 @@ pub mod json;
 pub mod lexical;
 pub mod metrics;
 pub mod parsing;
+pub mod quota;
 pub mod rest;
 pub mod server;
 pub mod service;

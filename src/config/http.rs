@@ -29,6 +29,19 @@ pub struct HttpConfig {
     pub queue: Duration,
     /// `CORPUSD_MAX_BODIES_BYTES` of all requests at a time.
     pub bodies_bytes: usize,
+    /// How much one client may ask in a while.
+    pub rate: RateConfig,
+}
+
+/// How much one client may ask in a while.
+#[derive(Debug, Clone)]
+pub struct RateConfig {
+    /// `CORPUSD_RATE_POINTS` in the window, or 0 for as much as it likes.
+    pub points: u64,
+    /// `CORPUSD_RATE_WINDOW_S`
+    pub window: Duration,
+    /// `CORPUSD_RATE_LOCAL`: also for who asks from this machine without a key.
+    pub local: bool,
 }
 
 /// The pages of other sites that may ask.
@@ -70,6 +83,7 @@ impl Default for HttpConfig {
             requests: 128,
             queue: Duration::from_millis(100),
             bodies_bytes: 67_108_864,
+            rate: RateConfig { points: 600_000, window: Duration::from_secs(60), local: false },
         }
     }
 }

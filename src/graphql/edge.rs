@@ -55,6 +55,12 @@ impl Prepared {
     pub const fn kind(&self) -> Option<OperationType> {
         self.kind
     }
+
+    /// What the operation was reckoned to cost.
+    #[must_use]
+    pub const fn points(&self) -> u64 {
+        self.cost.points
+    }
 }
 
 /// The schema and what it is executed over.

@@ -222,6 +222,7 @@ pub fn extend(extensions: &mut ErrorExtensionValues, error: &Error) {
                 extensions.set("jobId", job.as_str());
             }
         }
+        Error::RateLimited { retry_after } => extensions.set("retryAfter", retry_after.as_secs_f64()),
         Error::NotFound { .. }
         | Error::CursorExpired
         | Error::Unauthenticated { .. }

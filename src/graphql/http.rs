@@ -79,6 +79,7 @@ impl Refusal {
             | Code::MethodNotAllowed
             | Code::NotAcceptable
             | Code::UnsupportedMediaType
+            | Code::RateLimited
             | Code::RequestTimeout
             | Code::Timeout
             | Code::Internal) => StatusCode::from_u16(other.row().status).unwrap_or(StatusCode::BAD_REQUEST),
@@ -146,6 +147,10 @@ async fn negotiate(edge: Edge, request: HttpRequest) -> HttpResponse {
         Ok(read) => read,
         Err(refusal) => return tell(&refusal, accepted.single()),
     };
+    // What cannot be executed was looked at all the same.
+    if let Err(error) = edge.cx().charge(prepared.as_ref().map_or(1, Prepared::points)) {
+        return turn_away(&error, accepted.single());
+    }
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) if error::is_coded(&error, Code::Forbidden) => {
@@ -274,11 +279,14 @@ fn tell(refusal: &Refusal, media: Media) -> HttpResponse {
     response
 }
 
-/// Tells one who is not let in, in any form with the same status.
+/// Tells one who is not let in, or not yet again, in any form with the same status.
 fn turn_away(error: &Error, media: Media) -> HttpResponse {
     let mut response = tell(&Refusal::new(error.code(), error.to_string()), media);
     if let Some(challenge) = error.challenge() {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
+    }
+    if let Error::RateLimited { retry_after } = error {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(retry_after.as_secs()));
     }
     response
 }

@@ -91,6 +91,7 @@ pub fn of_input<T>(outcome: Result<T>) -> Result<T> {
         | Error::CursorExpired
         | Error::TooLarge { .. }
         | Error::Unavailable { .. }
+        | Error::RateLimited { .. }
         | Error::Timeout
         | Error::Internal(_)) => other,
     })

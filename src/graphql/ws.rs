@@ -39,6 +39,8 @@ use tracing::Instrument as _;
 use crate::credentials::Credentials;
 use crate::graphql::edge::Edge;
 use crate::graphql::ws::inbox::Inbox;
+use crate::quota;
+use crate::quota::Caller;
 
 /// How long a client may take to close after we did.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -67,7 +69,8 @@ pub fn answer(edge: &Edge, parts: &mut Parts) -> HttpResponse {
             }
         }
     };
-    edge.cx().tasks().spawn(connection.in_current_span());
+    let caller = quota::caller().unwrap_or_else(|| Caller::at(None));
+    edge.cx().tasks().spawn(quota::within(caller, connection).in_current_span());
     opening.response
 }
 

@@ -126,6 +126,9 @@ impl Failure {
         if let Some(seconds) = wait.and_then(|seconds| u64::try_from(seconds).ok()) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Error::RateLimited { retry_after } = &error {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+        }
         if let Some(challenge) = error.challenge() {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }

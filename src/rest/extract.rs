@@ -16,6 +16,7 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::http::header::AsHeaderName;
 use axum::response::Response;
@@ -34,6 +35,7 @@ use crate::json::Json;
 use crate::json::JsonError;
 use crate::json::Literals;
 use crate::parsing;
+use crate::rest::cost;
 use crate::rest::error::Failure;
 use crate::rest::error::Manner;
 use crate::rest::fields::Flaw;
@@ -301,11 +303,19 @@ pub struct Guard {
 }
 
 impl Guard {
-    async fn admit(self, cx: &Ctx, credentials: &Credentials) -> Result<Ctx, Error> {
+    /// Lets in who may, and has points for a page of so many rows.
+    async fn admit(self, cx: &Ctx, credentials: &Credentials, limit: Option<u64>) -> Result<Ctx, Error> {
         let cx = cx.admit(credentials).await?;
         cx.principal().require(self.scope, &format!("{} {}", self.method, self.path))?;
+        cx.charge(cost::of(self.method, self.path, limit, cx.config().limits.rest_page))?;
         Ok(cx)
     }
+}
+
+/// What the query parameter `limit` says.
+fn limit(uri: &Uri) -> Option<u64> {
+    let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    query.filter(|(name, _)| name == "limit").last()?.1.parse().ok()
 }
 
 /// Lets in who may, reads the request, runs the handler, renders its failure, and tells the revision it committed.
@@ -316,7 +326,7 @@ where
     let manner = Manner::of(request.headers(), app.cx());
     let cx = match guard {
         None => app.cx().for_request(),
-        Some(guard) => match guard.admit(app.cx(), &Credentials::of(request.headers())).await {
+        Some(guard) => match guard.admit(app.cx(), &Credentials::of(request.headers()), limit(request.uri())).await {
             Ok(cx) => cx,
             Err(error) => return Failure::from(error).respond(&manner, None),
         },

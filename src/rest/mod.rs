@@ -6,6 +6,7 @@
 //! [`fields`], what an error looks like in [`error`].
 
 pub mod chunks;
+pub mod cost;
 pub mod dashboard;
 pub mod docs;
 pub mod documents;

@@ -209,6 +209,13 @@ fn guard(operation: &mut Operation, method: &str, path: &str, scope: Scope) {
     let sentence = format!("The key does not have the scope `{}`", scope.name());
     let example = format!("{method} {path} needs an API key of the scope {}", scope.name());
     refuse(operation, Code::Forbidden, &sentence, &example);
+    if operation.request_body.is_some() {
+        refuse(operation, Code::RequestTimeout, "The body comes too slowly", "The body comes too slowly");
+    }
+    let row = "More than one client may ask in a while; `Retry-After` says when to ask again";
+    refuse(operation, Code::RateLimited, row, "More was asked than one client may: ask again in 7 s");
+    let row = "More than the server can do at a time; `Retry-After` says when to ask again";
+    refuse(operation, Code::Unavailable, row, crate::capacity::BUSY);
 }
 
 fn response(description: &str, schema: &str, example: Option<serde_json::Value>) -> RefOr<Response> {

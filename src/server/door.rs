@@ -1,9 +1,11 @@
 //! The way of every request, around both edges: it gets an id, is judged by where it comes from, and leaves with the
 //! headers that every answer has and a line in the log.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
@@ -24,7 +26,11 @@ use tracing::Instrument as _;
 use crate::capacity;
 use crate::capacity::Full;
 use crate::capacity::Place;
+use crate::config::http::RateConfig;
 use crate::error::Code;
+use crate::quota;
+use crate::quota::Caller;
+use crate::quota::Left;
 use crate::rest::error::REQUEST_ID;
 use crate::server::body::Paced;
 use crate::server::connections::Crowded;
@@ -122,10 +128,17 @@ async fn handle(cx: &Ctx, request: Request, next: Next) -> Response {
     } else {
         request.map(|body| Body::new(Paced::new(body, place.clone(), &cx.config().http)))
     };
-    let response = match place.refused() {
-        None => Some(capacity::within(place.clone(), execute(cx, &form, request, next)).await),
+    let caller = Caller::at(request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()));
+    let mut response = match place.refused() {
+        None => {
+            let answered = capacity::within(place.clone(), execute(cx, &form, request, next));
+            Some(quota::within(caller.clone(), answered).await)
+        }
         Some(_) => None,
     };
+    if let (Some(left), Some(response)) = (caller.left(), &mut response) {
+        tell_left(&cx.config().http.rate, left, response.headers_mut());
+    }
     match (place.refused(), response) {
         (None, Some(response)) => response,
         (Some(Full::Places), _) | (None, None) => busy(capacity::BUSY).respond(&form, cx),
@@ -133,6 +146,17 @@ async fn handle(cx: &Ctx, request: Request, next: Next) -> Response {
         (Some(Full::Slow), _) => {
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::RequestTimeout, "The body comes too slowly");
             leaving(refusal.respond(&form, cx))
+        }
+    }
+}
+
+/// What the client has left (draft-ietf-httpapi-ratelimit-headers).
+fn tell_left(rate: &RateConfig, left: Left, headers: &mut HeaderMap) {
+    let policy = format!("\"points\";q={};w={}", rate.points, rate.window.as_secs_f64().ceil());
+    let now = format!("\"points\";r={};t={}", left.points, left.full_in_s);
+    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", now)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
         }
     }
 }

@@ -23,7 +23,8 @@ use crate::error::Code;
 use crate::server::refusal::Refusal;
 
 /// What a page of another site may read beside the body.
-const EXPOSED: &str = "x-corpus-revision, x-request-id, retry-after, link, x-total-count, etag";
+const EXPOSED: &str =
+    "x-corpus-revision, x-request-id, retry-after, link, x-total-count, etag, ratelimit, ratelimit-policy";
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 /// How long a browser may keep the answer to a preflight, in seconds.
 const PREFLIGHT_AGE: &str = "600";

@@ -28,6 +28,7 @@ pub mod targets;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -35,9 +36,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::capacity::Capacity;
 use crate::config::Config;
+use crate::error::Error;
 use crate::error::Result;
 use crate::index::VectorIndex;
 use crate::metrics::Metrics;
+use crate::quota;
+use crate::quota::Client;
+use crate::quota::Quota;
 use crate::service::access::Gate;
 use crate::service::access::Principal;
 use crate::service::events::Events;
@@ -60,6 +65,7 @@ pub struct Ctx {
     gate: Arc<Gate>,
     principal: Principal,
     capacity: Arc<Capacity>,
+    quota: Arc<Quota>,
     started_us: i64,
 }
 
@@ -75,7 +81,7 @@ impl Ctx {
     ) -> Self {
         let started_us = db.clock().now_us();
         let (committed, events, freshness, gate) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-        let (tasks, capacity) = (TaskTracker::new(), Capacity::new(&config));
+        let (tasks, capacity, quota) = (TaskTracker::new(), Capacity::new(&config), Quota::new(&config.http.rate));
         Self {
             db,
             config,
@@ -89,6 +95,7 @@ impl Ctx {
             gate,
             principal: Principal::Process,
             capacity,
+            quota,
             started_us,
         }
     }
@@ -145,6 +152,31 @@ impl Ctx {
     #[must_use]
     pub const fn capacity(&self) -> &Arc<Capacity> {
         &self.capacity
+    }
+
+    /// Takes what a request costs from the points of the one who asks, where those are limited.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] when there are not enough of them left.
+    pub fn charge(&self, cost: u64) -> Result<()> {
+        let rate = &self.config.http.rate;
+        let caller = quota::caller();
+        let address = caller.as_ref().and_then(|caller| caller.address());
+        let client = match &self.principal {
+            Principal::Key(holder) => Some(Client::Key(holder.id.clone())),
+            Principal::Anonymous => {
+                let limited = address.filter(|address| rate.local || !address.to_canonical().is_loopback());
+                limited.map(Client::at)
+            }
+            Principal::Process => None,
+        };
+        let Some(client) = client.filter(|_| rate.points > 0) else { return Ok(()) };
+        let left = self.quota.charge(&client, cost, self.db.clock().monotonic());
+        if let Some(caller) = caller {
+            caller.note(left);
+        }
+        let Some(seconds) = left.retry_after_s else { return Ok(()) };
+        Err(Error::RateLimited { retry_after: Duration::from_secs(seconds) })
     }
 
     /// Tasks that outlive the request which began them: a stopping server waits for these.

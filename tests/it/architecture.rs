@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 9] = [
         "lexical",
         "metrics",
         "parsing",
+        "quota",
         "text",
         "telemetry",
     ],

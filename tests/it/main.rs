@@ -37,6 +37,7 @@ mod plans;
 mod power;
 mod process;
 mod purge;
+mod rates;
 mod reconcile;
 mod rest_chunks;
 mod rest_documents;

@@ -41,6 +41,8 @@ use crate::graphql::ws::outbox::SILENT_PINGS;
 use crate::graphql::ws::stopped;
 use crate::json::envelope;
 use crate::parsing;
+use crate::quota;
+use crate::quota::Caller;
 
 /// Bytes of an operation's id, which comes back with each of its messages.
 const MAX_ID: usize = 256;
@@ -241,7 +243,8 @@ impl<'a> Inbox<'a> {
             if running.operations.len() < most {
                 let (edge, post) = (self.edge.clone(), self.post.clone());
                 let operation = Operation { edge, number, id: id.clone(), post };
-                let run = operation.run(bytes, payload.and_then(value::from_value));
+                let caller = quota::caller().unwrap_or_else(|| Caller::at(None));
+                let run = quota::within(caller, operation.run(bytes, payload.and_then(value::from_value)));
                 let task = self.edge.cx().tasks().spawn(run.in_current_span());
                 // Known before its first message can be told.
                 running.operations.insert(id, (number, AbortOnDropHandle::new(task)));

@@ -71,7 +71,12 @@ impl Operation {
     }
 
     async fn execute(&self, bytes: usize, request: Result<Request, Malformed>) {
-        let prepared = match self.prepare(bytes, request).await {
+        let prepared = self.prepare(bytes, request).await;
+        // What cannot be executed was looked at all the same.
+        if let Err(error) = self.edge.cx().charge(prepared.as_ref().map_or(1, Prepared::points)) {
+            return self.fail(refused(error.code(), error.to_string(), None)).await;
+        }
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return self.fail(error).await,
         };
