@@ -22,6 +22,7 @@ mod m20261124_000004_job_options;
 mod m20261124_000005_reconcile;
 mod m20261124_000006_target_written;
 mod m20261124_000007_api_keys;
+mod m20261124_000008_audit;
 mod m20261124_000009_gone;
 
 /// The end of a step's name that takes away what older versions need.
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_reconcile::Migration),
             Box::new(m20261124_000006_target_written::Migration),
             Box::new(m20261124_000007_api_keys::Migration),
+            Box::new(m20261124_000008_audit::Migration),
             Box::new(m20261124_000009_gone::Migration),
         ]
     }

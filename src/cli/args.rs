@@ -9,6 +9,7 @@ use clap::Command;
 
 use crate::cli::Failure;
 use crate::cli::adopt;
+use crate::cli::audit;
 use crate::cli::backup;
 use crate::cli::dot_env;
 use crate::cli::emulate;
@@ -80,6 +81,7 @@ pub fn command() -> Command {
                 .args(flags(|setting| DEMO.contains(&setting.name))),
         )
         .subcommand(keys::command(|| flags(|setting| DATABASE_ONLY.contains(&setting.name))))
+        .subcommand(audit::command(|| flags(|setting| DATABASE_ONLY.contains(&setting.name))))
         .subcommand(adopt::command().args(flags(|setting| LOG_ONLY.contains(&setting.name))))
         .subcommand(emulate::command().args(flags(|setting| setting.name == "CORPUSD_LOG")))
 }

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod args;
+mod audit;
 mod backup;
 mod demo;
 mod dot_env;
@@ -115,22 +116,24 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("no command".to_owned()));
     };
+    let outer = name;
     let (name, matches) = match matches.subcommand() {
-        Some((inner, matches)) if ["sync", "keys"].contains(&name) => (inner, matches),
+        Some((inner, matches)) if ["sync", "keys", "audit"].contains(&name) => (inner, matches),
         Some(_) | None => (name, matches),
     };
     let mut config = args::config(matches)?;
-    if ["demo", "import", "reconcile", "rebase", "create", "list", "revoke"].contains(&name) {
+    if ["demo", "import", "reconcile", "sync", "keys", "audit"].contains(&outer) {
         quieten(&mut config);
     }
     telemetry::start(&config);
     match name {
+        _ if outer == "keys" => keys::run(name, matches, config).await,
+        _ if outer == "audit" => audit::run(name, matches, config).await,
         "serve" => serve::run(config).await,
         "demo" => demo::run(config).await,
         "import" => import::run(matches, config).await,
         "reconcile" => reconcile::run(matches, config).await,
         "rebase" => reconcile::rebase(config).await,
-        "create" | "list" | "revoke" => keys::run(name, matches, config).await,
         "adopt" => adopt::run(matches, config).await,
         "emulate-pinecone" => emulate::run(matches).await,
         "schema" => {

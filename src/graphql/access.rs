@@ -31,6 +31,7 @@ use crate::service::access::Scope::Write;
 const QUERIES: &[(&str, Scope)] = &[
     ("activity", Read),
     ("apiKeys", Admin),
+    ("auditLog", Admin),
     ("chunk", Read),
     ("document", Read),
     ("documents", Read),

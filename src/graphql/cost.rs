@@ -26,6 +26,8 @@ use crate::config::Limits;
 use crate::graphql::guard::Flaw;
 use crate::service::search;
 
+/// Kinds of things that one transaction does, rarely more.
+const DEEDS: u64 = 4;
 /// How long a page is when nothing is said.
 const PAGE: u64 = 20;
 /// How long each list of the activity is when nothing is said, and at most.
@@ -188,13 +190,15 @@ impl<'a> Walk<'a> {
             (_, Lists::Mutation) => (1, 1, 0, Lists::Long(self.longest_input(field))),
             ("documents" | "chunks" | "embeddings" | "outcomes", Lists::Long(length)) => (length, 1, 0, Lists::Object),
             ("embeddings", Lists::Object | Lists::Edge) => (EMBEDDINGS, 1, 0, Lists::Object),
-            ("documents" | "chunks" | "embeddings" | "syncJobs" | "syncSlots" | "findings" | "apiKeys", _) => {
-                (self.asked(field, PAGE, self.page), 1, 0, Lists::Object)
-            }
+            (
+                "documents" | "chunks" | "embeddings" | "syncJobs" | "syncSlots" | "findings" | "apiKeys" | "auditLog",
+                _,
+            ) => (self.asked(field, PAGE, self.page), 1, 0, Lists::Object),
             ("search", _) => (self.searched(field), 1, SEARCH, Lists::Object),
             ("activity", _) => (1, 1, 0, Lists::Long(self.asked(field, ACTIVITY, ACTIVITY))),
             ("nodes", Lists::Root) => (self.longest_input(field), 1, 0, Lists::Object),
             ("targets" | "namespaces", _) => (PAGE, 1, 0, Lists::Object),
+            ("deeds", _) => (DEEDS, 1, 0, Lists::Object),
             // Parts of a list that was counted.
             ("edges", _) => (1, 0, 0, Lists::Edge),
             ("node", Lists::Edge) | ("nodes" | "hits" | "pageInfo", _) => (1, 0, 0, Lists::Object),

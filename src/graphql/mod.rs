@@ -6,6 +6,7 @@
 //! one takes every field off the fast path.
 
 pub mod access;
+pub mod audit;
 pub mod chunk;
 pub mod cost;
 pub mod coverage;

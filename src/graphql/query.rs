@@ -5,6 +5,7 @@ use async_graphql::ID;
 use async_graphql::Object;
 
 use crate::error::Result;
+use crate::graphql::audit::AuditEntry;
 use crate::graphql::chunk::Chunk;
 use crate::graphql::document::Document;
 use crate::graphql::embedding::Embedding;
@@ -29,6 +30,7 @@ use crate::graphql::target::Server;
 use crate::graphql::target::Target;
 use crate::service;
 use crate::service::Ctx;
+use crate::store::audit;
 use crate::store::filter::Deleted;
 use crate::store::graph;
 use crate::store::keys;
@@ -255,6 +257,23 @@ impl Query {
         let page = keys::page(cx.db(), &keys::KEYS.window(&args)?).await?;
         let count = counter(cx, async |cx| Ok(keys::count(cx.db()).await?));
         Ok(Connection::new(cx, page, &keys::KEYS, count))
+    }
+
+    /// Who changed what, newest first. Needs the scope ADMIN.
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start: 1 to 100, 20 when neither `first` nor `last` is given.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end: 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<AuditEntry>> {
+        let cx = cx(ctx);
+        let args = page::args(cx, first, after, last, before)?;
+        let page = audit::page(cx.db(), &audit::ROWS_OF_AUDIT.window(&args)?).await?;
+        let count = counter(cx, async |cx| Ok(audit::count(cx.db()).await?));
+        Ok(Connection::new(cx, page, &audit::ROWS_OF_AUDIT, count))
     }
 
     /// This server.

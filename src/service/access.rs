@@ -26,6 +26,8 @@ use crate::error::Result;
 use crate::service::Ctx;
 use crate::service::keys::token::Token;
 use crate::store::Db;
+use crate::store::audit::Actor;
+use crate::store::audit::ActorKind;
 use crate::store::keys;
 
 /// How long an answer of the database is believed.
@@ -103,6 +105,16 @@ impl Principal {
         match self {
             Self::Process | Self::Anonymous => Scope::Admin,
             Self::Key(holder) => holder.scope,
+        }
+    }
+
+    /// Who that is, for the audit log.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Process => Actor::PROCESS,
+            Self::Anonymous => Actor { kind: ActorKind::Anonymous, key: None },
+            Self::Key(holder) => Actor { kind: ActorKind::Key, key: Some((holder.id.clone(), holder.name.clone())) },
         }
     }
 

@@ -17,6 +17,7 @@ use crate::service::Ctx;
 use crate::service::rules;
 use crate::store;
 use crate::store::Tx;
+use crate::store::audit::Act;
 use crate::store::filter::JobFilter;
 use crate::store::graph;
 use crate::store::jobs;
@@ -112,7 +113,13 @@ pub async fn start(cx: &Ctx, start: impl Into<Start>) -> Result<(Model, bool)> {
     let started = cx
         .write(move |tx| {
             let (start, id) = (start.clone(), id.clone());
-            Box::pin(async move { start_once(tx, target, id, &start).await })
+            Box::pin(async move {
+                let (job, started) = start_once(tx, target, id, &start).await?;
+                if started {
+                    tx.audit(Act::SyncStarted, &job.id);
+                }
+                Ok((job, started))
+            })
         })
         .await?;
     cx.db().wake();
@@ -325,6 +332,7 @@ pub async fn cancel(cx: &Ctx, id: &str) -> Result<Model> {
                     return Ok(job);
                 }
                 job.cancel_requested = 1;
+                tx.audit(Act::SyncCancelled, &id);
                 let remains = jobs::remains(tx, &job).await?;
                 if remains.in_flight == 0 {
                     recount(&mut job, remains);
@@ -426,6 +434,7 @@ pub async fn delete_vectors(cx: &Ctx, vector_ids: Vec<String>) -> Result<u64> {
                 let held = slots::hold_vectors(tx, &ids).await?;
                 let keys = slots::want_absent(tx, target, &namespace, &ids).await?;
                 tell_documents(tx, &held);
+                ids.iter().for_each(|id| tx.audit(Act::VectorsDeleted, id));
                 create(tx, target, id, list_key("delete", &ids), Some(&keys)).await
             })
         })

@@ -15,6 +15,7 @@ use crate::service::access::Scope;
 use crate::service::keys::token::Token;
 use crate::store::Db;
 use crate::store::Tx;
+use crate::store::audit::Act;
 use crate::store::keys;
 
 /// Characters of a name.
@@ -135,7 +136,11 @@ fn made(db: &Db, new: NewKey) -> Result<Created> {
 fn writing(row: Model) -> impl for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<()>> + Send + Sync + 'static {
     move |tx| {
         let row = row.clone();
-        Box::pin(async move { Ok(keys::insert(tx, &row).await?) })
+        Box::pin(async move {
+            keys::insert(tx, &row).await?;
+            tx.audit(Act::KeyCreated, &row.id);
+            Ok(())
+        })
     }
 }
 
@@ -146,7 +151,9 @@ fn revoking(id: &str) -> impl for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<Model>>
         Box::pin(async move {
             // PostgreSQL cannot even be asked for it.
             let row = if id.contains('\0') { None } else { keys::revoke(tx, &id).await? };
-            row.ok_or_else(|| Error::not_found("API key", &id))
+            let row = row.ok_or_else(|| Error::not_found("API key", &id))?;
+            tx.audit(Act::KeyRevoked, &id);
+            Ok(row)
         })
     }
 }

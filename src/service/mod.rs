@@ -206,7 +206,7 @@ impl Ctx {
         T: Send + 'static,
         F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
     {
-        let committed = self.db.write(work).await?;
+        let committed = self.db.write_by(self.principal.actor(), work).await?;
         // A write that recorded nothing is in whatever was committed by now.
         let revision = committed.revision.unwrap_or_else(|| self.db.seen_revision());
         self.committed.fetch_max(revision, Ordering::SeqCst);

@@ -13,6 +13,7 @@ use crate::service::access::Scope;
 use crate::service::jobs;
 use crate::service::jobs::JobState;
 use crate::service::rules;
+use crate::store::audit::Act;
 use crate::store::page::PageArgs;
 use crate::store::reconcile;
 pub use crate::store::reconcile::Class;
@@ -43,7 +44,13 @@ pub async fn start(cx: &Ctx, mode: Mode, remove_legacy: bool) -> Result<(Model, 
     let started = cx
         .write(move |tx| {
             let id = id.clone();
-            Box::pin(async move { Ok(reconcile::begin(tx, target, id, request).await?) })
+            Box::pin(async move {
+                let (job, started) = reconcile::begin(tx, target, id, request).await?;
+                if started {
+                    tx.audit(Act::ReconcileStarted, &job.id);
+                }
+                Ok((job, started))
+            })
         })
         .await?;
     cx.db().wake();
@@ -66,6 +73,7 @@ pub async fn rebase(cx: &Ctx) -> Result<Model> {
                 let corpus = targets::corpus_id(tx, &fresh).await?;
                 let generation = repair::rebase(tx, target, &corpus).await?;
                 tracing::info!(generation, "everything is sent to the index again");
+                tx.audit(Act::Rebased, &corpus);
                 let (mut job, started) = reconcile::begin(tx, target, id, request).await?;
                 if !started {
                     reconcile::start_over(tx, &mut job).await?;
@@ -144,7 +152,14 @@ pub async fn retry_quarantined(cx: &Ctx, vector_ids: Option<Vec<String>>) -> Res
     let count = cx
         .write(move |tx| {
             let ids = ids.clone();
-            Box::pin(async move { Ok(repair::retry_quarantined(tx, target, ids.as_deref()).await?) })
+            Box::pin(async move {
+                let count = repair::retry_quarantined(tx, target, ids.as_deref()).await?;
+                match ids.as_deref() {
+                    Some(ids) => ids.iter().for_each(|id| tx.audit(Act::QuarantineRetried, id)),
+                    None => tx.audit(Act::QuarantineRetried, "*"),
+                }
+                Ok(count)
+            })
         })
         .await?;
     cx.db().wake();

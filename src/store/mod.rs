@@ -5,6 +5,7 @@
 //! groups concurrent writes into shared commits; on PostgreSQL every write is a
 //! transaction of its own, run again when the database asks for it.
 
+pub mod audit;
 pub mod backup;
 pub mod chunks;
 pub mod claims;
@@ -63,6 +64,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::error::Result;
+use crate::store::audit::Act;
+use crate::store::audit::Actor;
+use crate::store::audit::Draft;
 use crate::store::log::Change;
 use crate::store::readers::Readers;
 
@@ -273,7 +277,19 @@ impl Db {
         T: Send + 'static,
         F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
     {
-        self.inner.writer.write(self.clone(), work).await
+        self.inner.writer.write(self.clone(), None, work).await
+    }
+
+    /// The same for somebody, whose changes are put into the audit log in the same transaction.
+    ///
+    /// # Errors
+    /// Those of [`Db::write`].
+    pub async fn write_by<T, F>(&self, by: Actor, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        self.inner.writer.write(self.clone(), Some(by), work).await
     }
 
     /// A corpus revision that was committed: reading now sees it, or more.
@@ -337,11 +353,21 @@ pub struct Tx {
     seen_rev: i64,
     changes: Mutex<Vec<Change>>,
     claimed: Mutex<Vec<String>>,
+    by: Option<Actor>,
+    acts: Mutex<Vec<(Act, String)>>,
+}
+
+/// What a closure leaves for the end of its transaction.
+#[derive(Debug, Default)]
+struct Made {
+    changes: Vec<Change>,
+    draft: Option<Draft>,
 }
 
 impl Tx {
-    fn new(conn: Arc<DatabaseTransaction>, now_us: i64, seen_rev: i64) -> Self {
-        Self { conn, now_us, seen_rev, changes: Mutex::default(), claimed: Mutex::default() }
+    fn new(conn: Arc<DatabaseTransaction>, now_us: i64, seen_rev: i64, by: Option<Actor>) -> Self {
+        let (changes, claimed, acts) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { conn, now_us, seen_rev, changes, claimed, by, acts }
     }
 
     /// The time of this transaction, in microseconds since 1970: one for all its rows.
@@ -377,8 +403,16 @@ impl Tx {
         std::mem::take(&mut self.claimed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn take_changes(&self) -> Vec<Change> {
-        std::mem::take(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Puts into the audit log what is done besides changing rows of the corpus.
+    pub fn audit(&self, act: Act, id: &str) {
+        self.acts.lock().unwrap_or_else(PoisonError::into_inner).push((act, id.to_owned()));
+    }
+
+    fn take_made(&self) -> Made {
+        let changes = std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        let acts = std::mem::take(&mut *self.acts.lock().unwrap_or_else(PoisonError::into_inner));
+        let draft = audit::draft(self.by.as_ref(), &changes, &acts);
+        Made { changes, draft }
     }
 }
 

@@ -29,7 +29,11 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::store::Committed;
 use crate::store::Db;
+use crate::store::Made;
 use crate::store::Tx;
+use crate::store::audit;
+use crate::store::audit::Actor;
+use crate::store::audit::Draft;
 use crate::store::ids;
 use crate::store::log;
 use crate::store::log::Change;
@@ -52,6 +56,7 @@ type Answer = oneshot::Sender<Result<Option<i64>>>;
 /// A closure that waits, and where its outcome goes.
 pub struct Job {
     db: Db,
+    by: Option<Actor>,
     work: Work,
     done: Answer,
 }
@@ -87,7 +92,7 @@ impl Writer {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the caller waits for the task; `close` waits for its connection")]
-    pub(super) async fn write<T, F>(&self, db: Db, work: F) -> Result<Committed<T>>
+    pub(super) async fn write<T, F>(&self, db: Db, by: Option<Actor>, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
         F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
@@ -107,13 +112,14 @@ impl Writer {
             Self::Sqlite { queue, .. } => {
                 let queue = queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closing)?;
                 let (done, answer) = oneshot::channel();
-                queue.send(Job { db, work, done }).await.map_err(|_| closing())?;
+                queue.send(Job { db, by, work, done }).await.map_err(|_| closing())?;
                 answer.await.map_err(|_| closing())??
             }
             Self::Postgres(conn) => {
                 let conn = conn.clone();
                 // A task of its own: it goes on when the caller goes away.
-                let task = tokio::spawn(async move { postgres(&conn, &db, &work).await }.in_current_span());
+                let task =
+                    tokio::spawn(async move { postgres(&conn, &db, by.as_ref(), &work).await }.in_current_span());
                 task.await.map_err(Error::internal)??
             }
         };
@@ -231,7 +237,7 @@ async fn undo(line: &DatabaseTransaction) {
 /// How the shared transaction came out of one closure.
 enum Ran {
     /// Done, or undone alone; the transaction goes on.
-    Kept(Result<Vec<Change>>),
+    Kept(Result<Made>),
     /// The whole transaction is given up: what others wrote before is gone too.
     Broken(Error),
 }
@@ -254,14 +260,17 @@ async fn commit_group(line: &mut Line, mut group: Vec<Job>) {
         let alone = group.len() == 1;
         let mut outcomes: Vec<Result<usize>> = Vec::with_capacity(group.len());
         let mut changes: Vec<Change> = Vec::new();
+        let mut drafts: Vec<(Draft, Option<usize>)> = Vec::new();
         let mut now_ms = 0;
         let mut broken = None;
         for job in &group {
-            let tx = Tx::new(conn.clone(), job.db.clock().now_us(), job.db.seen_revision());
+            let tx = Tx::new(conn.clone(), job.db.clock().now_us(), job.db.seen_revision(), job.by.clone());
             now_ms = tx.now_ms();
             match run(tx, &job.work, alone).await {
                 Ran::Kept(outcome) => outcomes.push(outcome.map(|made| {
-                    changes.extend(made);
+                    let records = !made.changes.is_empty();
+                    changes.extend(made.changes);
+                    drafts.extend(made.draft.map(|draft| (draft, records.then_some(changes.len()))));
                     changes.len()
                 })),
                 Ran::Broken(error) => {
@@ -275,7 +284,7 @@ async fn commit_group(line: &mut Line, mut group: Vec<Job>) {
             let _ = group.remove(outcomes.len()).done.send(Err(told(error)));
             continue;
         }
-        let committed = finish(&conn, &changes, now_ms).await.map_err(told);
+        let committed = finish(&conn, &changes, drafts, now_ms).await.map_err(told);
         if let (Ok(last @ 1..), Some(job)) = (&committed, group.first()) {
             job.db.committed(*last);
         }
@@ -310,9 +319,9 @@ async fn run(tx: Tx, work: &Work, alone: bool) -> Ran {
         return Ran::Broken(error.into());
     }
     match attempt(&tx, work).await {
-        Ok(()) if alone => Ran::Kept(Ok(tx.take_changes())),
+        Ok(()) if alone => Ran::Kept(Ok(tx.take_made())),
         Ok(()) => match tx.execute_unprepared("RELEASE caller").await {
-            Ok(_) => Ran::Kept(Ok(tx.take_changes())),
+            Ok(_) => Ran::Kept(Ok(tx.take_made())),
             Err(error) => Ran::Broken(error.into()),
         },
         Err(error) if alone => Ran::Broken(error),
@@ -330,10 +339,22 @@ async fn attempt(tx: &Tx, work: &Work) -> Result<()> {
     made.unwrap_or_else(|_| Err(Error::internal(anyhow::anyhow!("a write panicked"))))
 }
 
-/// Numbers the changes and commits; gives the last number, 0 when there were no changes.
-async fn finish(conn: &DatabaseTransaction, changes: &[Change], now_ms: i64) -> Result<i64> {
-    let numbered = if changes.is_empty() { Ok(0) } else { log::append(conn, changes, now_ms).await };
-    let committed = match numbered {
+/// Numbers the changes and commits; gives the last number, 0 when there were no changes. A draft comes with how many
+/// changes there were after its own.
+async fn finish(
+    conn: &DatabaseTransaction,
+    changes: &[Change],
+    drafts: Vec<(Draft, Option<usize>)>,
+    now_ms: i64,
+) -> Result<i64> {
+    let numbered = async {
+        let last = if changes.is_empty() { 0 } else { log::append(conn, changes, now_ms).await? };
+        let revision = |upto: usize| last - i64::try_from(changes.len() - upto).unwrap_or(0);
+        let drafts: Vec<_> = drafts.into_iter().map(|(draft, upto)| (draft, upto.map(revision))).collect();
+        audit::append(conn, &drafts, now_ms).await?;
+        Ok(last)
+    };
+    let committed = match numbered.await {
         Ok(last) => conn.execute_unprepared("COMMIT").await.map(|_| last),
         Err(error) => Err(error),
     };
@@ -343,10 +364,10 @@ async fn finish(conn: &DatabaseTransaction, changes: &[Change], now_ms: i64) -> 
     committed.map_err(Error::from)
 }
 
-async fn postgres(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Option<i64>> {
+async fn postgres(conn: &DatabaseConnection, db: &Db, by: Option<&Actor>, work: &Work) -> Result<Option<i64>> {
     let mut tried = 1;
     loop {
-        match postgres_once(conn, db, work).await {
+        match postgres_once(conn, db, by, work).await {
             Err(error) if tried < TRIES && error_may_retry(&error) => pause(tried).await,
             outcome => return outcome.map_err(told),
         }
@@ -354,10 +375,10 @@ async fn postgres(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Opt
     }
 }
 
-async fn postgres_once(conn: &DatabaseConnection, db: &Db, work: &Work) -> Result<Option<i64>> {
+async fn postgres_once(conn: &DatabaseConnection, db: &Db, by: Option<&Actor>, work: &Work) -> Result<Option<i64>> {
     let now_us = db.clock().now_us();
     let conn = Arc::new(conn.begin().await?);
-    let tx = Tx::new(conn.clone(), now_us, db.seen_revision());
+    let tx = Tx::new(conn.clone(), now_us, db.seen_revision(), by.cloned());
     let outcome = match attempt(&tx, work).await {
         Ok(()) => number(&tx).await,
         Err(error) => Err(error),
@@ -383,8 +404,10 @@ async fn postgres_once(conn: &DatabaseConnection, db: &Db, work: &Work) -> Resul
 /// Numbers the changes of a transaction, and looks once more for the ids it claimed: the counter is
 /// locked now, so whoever else takes one of them has committed, or will see ours.
 async fn number(tx: &Tx) -> Result<Option<i64>> {
-    let changes = tx.take_changes();
+    let Made { changes, draft } = tx.take_made();
     let last = if changes.is_empty() { None } else { Some(log::append(tx, &changes, tx.now_ms()).await?) };
+    let drafts: Vec<_> = draft.into_iter().map(|draft| (draft, last)).collect();
+    audit::append(tx, &drafts, tx.now_ms()).await?;
     let claimed = tx.take_claimed();
     if !claimed.is_empty()
         && let Some(id) = ids::clash(tx, &claimed).await?

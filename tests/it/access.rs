@@ -134,7 +134,7 @@ async fn what_changes_something_needs_more_than_reading() {
     let drives = |name: &str| ["Sync", "econcile", "Vectors", "Quarantined"].iter().any(|part| name.contains(part));
     for (kind, _, field) in root_fields(&test, &keys.with(Scope::Read)).await {
         let least = match kind {
-            _ if field.contains("piKey") => Scope::Admin,
+            _ if field.contains("piKey") || field == "auditLog" => Scope::Admin,
             OperationType::Mutation if drives(&field) => Scope::Sync,
             OperationType::Mutation => Scope::Write,
             OperationType::Query | OperationType::Subscription => Scope::Read,

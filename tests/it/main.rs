@@ -3,6 +3,7 @@
 mod access;
 mod adopt;
 mod architecture;
+mod audit;
 mod backup;
 mod chunks;
 mod connections;

@@ -274,8 +274,9 @@ async fn the_vector_index_is_the_same_through_both_edges() {
 }
 
 /// Root fields that REST has nothing like.
-const GRAPHQL_ONLY: [(&str, &str); 15] = [
+const GRAPHQL_ONLY: [(&str, &str); 16] = [
     ("apiKeys", "REST does not manage keys"),
+    ("auditLog", "REST does not show who changed what"),
     ("cancelSync", "REST has no jobs: its exports wait for theirs"),
     ("createApiKey", "REST does not manage keys"),
     ("embeddings", "REST lists no embeddings"),
