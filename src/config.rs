@@ -74,6 +74,8 @@ pub struct ServerConfig {
     pub port: u16,
     /// The status of a REST validation error: 422, or 400 where clients expect that.
     pub validation_status: u16,
+    /// `CORPUSD_TIMEOUT_S`: how long a request may take, without what it waits for the index.
+    pub timeout: Duration,
     /// How long a stopping server waits for what it is doing.
     pub grace: Duration,
     /// `CORPUSD_ALLOW_ANONYMOUS`: who is let in without a key.
@@ -123,6 +125,8 @@ pub struct DatabaseConfig {
     pub pool_size: u32,
     /// How long a request waits for a connection.
     pub acquire_timeout: Duration,
+    /// `CORPUSD_STATEMENT_TIMEOUT_S`: how long PostgreSQL works on one statement of a request; zero is for ever.
+    pub statement_timeout: Duration,
     /// `synchronous` of SQLite: FULL, or NORMAL (which may lose the last commits at a power cut).
     pub sqlite_full_sync: bool,
 }
@@ -130,12 +134,13 @@ pub struct DatabaseConfig {
 impl fmt::Debug for DatabaseConfig {
     /// Without what may be a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, echo, pool_size, acquire_timeout, sqlite_full_sync } = self;
+        let Self { url, echo, pool_size, acquire_timeout, statement_timeout, sqlite_full_sync } = self;
         f.debug_struct("DatabaseConfig")
             .field("url", &settings::redacted(url))
             .field("echo", echo)
             .field("pool_size", pool_size)
             .field("acquire_timeout", acquire_timeout)
+            .field("statement_timeout", statement_timeout)
             .field("sqlite_full_sync", sqlite_full_sync)
             .finish()
     }
@@ -315,6 +320,7 @@ impl Default for ServerConfig {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
             validation_status: 422,
+            timeout: Duration::from_secs(30),
             grace: Duration::from_secs(25),
             anonymous: Anonymous::Auto,
         }
@@ -328,6 +334,7 @@ impl Default for DatabaseConfig {
             echo: false,
             pool_size: 8,
             acquire_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
             sqlite_full_sync: true,
         }
     }

@@ -475,6 +475,12 @@ impl From<sea_orm::DbErr> for Error {
             let detail = "The database does not answer".to_owned();
             return Self::Unavailable { detail, retry_after: Some(Duration::from_secs(1)), job_id: None };
         }
+        // PostgreSQL has cancelled a statement that took too long.
+        if let sea_orm::DbErr::Query(sea_orm::RuntimeErr::SqlxError(told)) = &cause
+            && told.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014")
+        {
+            return Self::Timeout;
+        }
         Self::internal(cause)
     }
 }

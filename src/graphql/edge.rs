@@ -1,5 +1,7 @@
 //! What every transport does with a request: judge the document, execute it, dress the answer.
 
+use std::time::Duration;
+
 use async_graphql::Name;
 use async_graphql::Request;
 use async_graphql::Response;
@@ -134,9 +136,16 @@ impl Edge {
     /// name that it asked for and is not there, so that a row that is missing was deleted meanwhile, and the query
     /// is asked again.
     pub async fn execute(&self, prepared: Prepared) -> Response {
-        let Prepared { mut request, kind, bytes, cost } = prepared;
+        let Prepared { request, kind, bytes, cost } = prepared;
         let cx = self.cx().for_request();
         let query = request.query.clone();
+        let work = self.tried(request, bytes, &cx);
+        let response = cx.deadline().within(cx.config().server.timeout, work).await;
+        let response = response.unwrap_or_else(|_| late(kind, cx.config().server.timeout));
+        counted(dressed(response, &query, &cx, cost), kind, &cx)
+    }
+
+    async fn tried(&self, mut request: Request, bytes: usize, cx: &Ctx) -> Response {
         let mut again = Again::of(&mut request);
         let mut response = self.attempt(request.data(cx.clone()), bytes).await;
         while response.errors.iter().any(vanished)
@@ -144,7 +153,7 @@ impl Edge {
         {
             response = self.attempt(request.data(cx.clone()), bytes).await;
         }
-        counted(dressed(response, &query, &cx, cost), kind, &cx)
+        response
     }
 
     async fn attempt(&self, request: Request, bytes: usize) -> Response {
@@ -153,7 +162,7 @@ impl Edge {
         parsing::begin(bytes, Box::pin(work)).await.unwrap_or_else(unread)
     }
 
-    /// Executes any prepared operation: one answer, or one for each event.
+    /// Executes a prepared subscription, which has no end of its own: an answer for each event.
     pub fn stream(&self, prepared: Prepared) -> impl Stream<Item = Response> + Send + 'static {
         let Prepared { request, kind, bytes, cost } = prepared;
         let cx = self.cx().for_request();
@@ -172,6 +181,15 @@ fn kind(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationTy
         None => operations.next(),
     };
     operation.map(|(_, operation)| operation.node.ty)
+}
+
+/// The answer to an operation whose time is over.
+fn late(kind: Option<OperationType>, limit: Duration) -> Response {
+    let seconds = limit.as_secs_f64();
+    let changed =
+        if kind == Some(OperationType::Mutation) { "; what it changes may be changed all the same" } else { "" };
+    let message = format!("The operation took longer than {seconds} s and was given up{changed}");
+    Response::from_errors(vec![refused(Code::Timeout, message, None)])
 }
 
 /// The answer to a request that could not be looked at.

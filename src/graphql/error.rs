@@ -36,6 +36,13 @@ pub fn at_most(errors: &mut Vec<ServerError>, most: usize) {
     }
 }
 
+/// The code of an error that has one.
+#[must_use]
+pub fn code(error: &ServerError) -> Option<&str> {
+    let code = error.extensions.as_ref()?.get("code")?;
+    if let Value::String(code) = code { Some(code) } else { None }
+}
+
 /// Gives every error of a response to `query` its final message and extensions.
 pub fn dress(errors: &mut [ServerError], query: &str) {
     for error in errors {

@@ -294,10 +294,19 @@ fn turn_away(error: &Error, media: Media) -> HttpResponse {
 /// An operation that was not executed: no `data` at all.
 fn request_error(errors: &[ServerError], media: Media) -> HttpResponse {
     match media {
-        Media::GraphQl => reply(StatusCode::BAD_REQUEST, media, &Refused(errors)),
+        Media::GraphQl => reply(not_executed(errors), media, &Refused(errors)),
         Media::Json => reply(StatusCode::OK, media, &Refused(errors)),
         Media::EventStream | Media::Multipart => stream::once(media, &Refused(errors)),
     }
+}
+
+/// The status that says why an operation was not executed: mostly that it could not be.
+fn not_executed(errors: &[ServerError]) -> StatusCode {
+    let coded = |code: Code| {
+        let is = |error: &ServerError| error::code(error) == Some(code.row().name);
+        errors.first().is_some_and(is).then(|| StatusCode::from_u16(code.row().status).ok()).flatten()
+    };
+    coded(Code::Timeout).or_else(|| coded(Code::Internal)).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 fn reply(status: StatusCode, media: Media, body: &impl Serialize) -> HttpResponse {

@@ -334,7 +334,9 @@ where
     let mut response = match Call::read(cx.clone(), request).await {
         Err(failure) => failure.respond(&manner, None),
         Ok(call) => {
-            handler(call.clone()).await.unwrap_or_else(|failure| failure.respond(&manner, call.json().as_ref().ok()))
+            let done = cx.deadline().within(cx.config().server.timeout, handler(call.clone())).await;
+            let done = done.unwrap_or_else(|late| Err(late.into()));
+            done.unwrap_or_else(|failure| failure.respond(&manner, call.json().as_ref().ok()))
         }
     };
     if let Some(revision) = cx.committed() {

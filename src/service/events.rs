@@ -318,6 +318,7 @@ pub async fn batch(cx: &Ctx, after: Option<&str>, limit: usize, wait: Duration) 
             break;
         }
         let waits = tail.page.is_empty();
+        let _wait = cx.deadline().wait();
         let next = async {
             tokio::select! {
                 biased;

@@ -62,6 +62,7 @@ async fn follow(cx: &Ctx, needed: i64, until: Instant) -> Result<i64> {
     let freshness = cx.freshness();
     let mut told = freshness.through.subscribe();
     let mut through = ask(cx).await?;
+    let _wait = cx.deadline().wait();
     while through < needed {
         tokio::select! {
             // The sender lives as long as the context does.

@@ -370,6 +370,7 @@ pub async fn wait(cx: &Ctx, id: &str) -> Result<JobOutcome> {
 
 async fn settled(cx: &Ctx, id: &str) -> Result<JobOutcome> {
     let end = tokio::time::Instant::now() + cx.config().sync.export_wait;
+    let _wait = cx.deadline().wait();
     loop {
         let woken = cx.db().woken();
         let job = get(cx, id).await?;

@@ -7,6 +7,7 @@ pub mod activity;
 pub mod adopt;
 pub mod chunks;
 pub mod dashboard;
+pub mod deadline;
 pub mod documents;
 pub mod duplicate;
 pub mod embeddings;
@@ -31,7 +32,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sea_orm::DatabaseConnection;
 use tokio_util::task::TaskTracker;
 
 use crate::capacity::Capacity;
@@ -45,10 +45,12 @@ use crate::quota::Client;
 use crate::quota::Quota;
 use crate::service::access::Gate;
 use crate::service::access::Principal;
+use crate::service::deadline::Deadline;
 use crate::service::events::Events;
 use crate::service::freshness::Freshness;
 use crate::store::Db;
 use crate::store::Tx;
+use crate::store::reader::Reader;
 
 /// What a service function needs: the database, the configuration, the index, and where to note the revision it committed.
 #[derive(Debug, Clone)]
@@ -58,6 +60,7 @@ pub struct Ctx {
     index: Arc<dyn VectorIndex>,
     target_id: i64,
     committed: Arc<AtomicI64>,
+    deadline: Arc<Deadline>,
     events: Arc<Events>,
     freshness: Arc<Freshness>,
     tasks: TaskTracker,
@@ -81,6 +84,7 @@ impl Ctx {
     ) -> Self {
         let started_us = db.clock().now_us();
         let (committed, events, freshness, gate) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let deadline = Arc::default();
         let (tasks, capacity, quota) = (TaskTracker::new(), Capacity::new(&config), Quota::new(&config.http.rate));
         Self {
             db,
@@ -88,6 +92,7 @@ impl Ctx {
             index,
             target_id,
             committed,
+            deadline,
             events,
             freshness,
             tasks,
@@ -100,15 +105,16 @@ impl Ctx {
         }
     }
 
-    /// The same, with a revision of its own to note: one a request.
+    /// The same for one request: with a revision of its own to note, and a time of its own.
     #[must_use]
     pub fn for_request(&self) -> Self {
-        Self { committed: Arc::default(), ..self.clone() }
+        let (committed, deadline) = (Arc::default(), Arc::default());
+        Self { db: self.db.for_request(), committed, deadline, ..self.clone() }
     }
 
     /// A reader.
     #[must_use]
-    pub fn read(&self) -> &DatabaseConnection {
+    pub const fn read(&self) -> &Reader {
         self.db.read()
     }
 
@@ -183,6 +189,12 @@ impl Ctx {
     #[must_use]
     pub const fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// How long this request may take.
+    #[must_use]
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 
     /// The default target.

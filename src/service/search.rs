@@ -457,6 +457,8 @@ async fn vector_list(cx: &Ctx, search: &Checked, vector: &[f32], count: usize) -
 /// The best matches, best first. An index that searches one namespace at a time is asked for each of ours.
 async fn matches(cx: &Ctx, query: VectorQuery, documents: Option<&[String]>) -> Result<Vec<Match>> {
     let Some(most) = cx.index().limits().query_namespaces.filter(|_| query.namespace.is_none()) else {
+        // The local index reads from the same database.
+        let _turn = cx.read().turn().await?;
         return cx.index().query(query).await.map_err(refused);
     };
     let namespaces = match documents {

@@ -13,6 +13,7 @@ use sea_orm::SqlxPostgresConnector;
 use sea_orm::SqlxSqliteConnector;
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
+use sqlx::Executor as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -28,6 +29,8 @@ use crate::store::Statements;
 use crate::store::log;
 use crate::store::migrations;
 use crate::store::migrations::is_known;
+use crate::store::reader::Reader;
+use crate::store::reader::Seats;
 use crate::store::readers::Readers;
 use crate::store::sql::Sql;
 use crate::store::writer::Writer;
@@ -160,31 +163,33 @@ pub async fn open(config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenErro
 
 async fn open_at(location: Location, config: &DatabaseConfig, clock: &Clock) -> Result<Db, OpenError> {
     let statements: Arc<Statements> = Arc::default();
-    let (mut read, mut write) = match &location {
-        Location::Sqlite(path) => {
-            refuse_foreign_file(path)?;
-            sqlite(path, config).await?
-        }
-        Location::Postgres(url) => {
-            let conn = postgres(url, config).await?;
-            refuse_foreign_schema(&conn).await?;
-            (conn.clone(), conn)
-        }
-    };
-    migrations::run(&write, clock).await?;
-    for conn in [&mut read, &mut write] {
+    let noted = |mut conn: DatabaseConnection| {
         let statements = statements.clone();
         conn.set_metric_callback(move |info| statements.note(&info.statement.sql));
-    }
-    let seen = log::revision(&read).await?;
-    let (writer, readers, hints) = match location {
-        Location::Sqlite(path) => {
-            let readers = Readers::new(path, config.pool_size, config.acquire_timeout);
-            (Writer::sqlite(write), Some(Arc::new(readers)), None)
-        }
-        Location::Postgres(url) => (Writer::Postgres(write), None, Some(Hints::through(url))),
+        conn
     };
-    Ok(Db::assemble(read, readers, writer, clock.clone(), statements, seen, hints))
+    let (reader, readers, writer, hints) = match location {
+        Location::Sqlite(path) => {
+            refuse_foreign_file(&path)?;
+            let options = sqlite_options(&path, config)?;
+            let write = sqlite_writer(options.clone(), config).await?;
+            migrations::run(&write, clock).await?;
+            let (size, patience) = (config.pool_size, config.acquire_timeout);
+            let seats = Seats::new(options.pragma("query_only", "1"), size, patience, statements.clone());
+            let readers = Readers::new(path, size, patience);
+            (Reader::sqlite(seats), Some(Arc::new(readers)), Writer::sqlite(noted(write)), None)
+        }
+        Location::Postgres(url) => {
+            let conn = postgres(&url, config).await?;
+            refuse_foreign_schema(&conn).await?;
+            migrations::run(&conn, clock).await?;
+            let (conn, requests) = (noted(conn), noted(postgres_for_requests(&url, config)?));
+            let reader = Reader::postgres(conn.clone(), requests, config.pool_size);
+            (reader, None, Writer::Postgres(conn), Some(Hints::through(url)))
+        }
+    };
+    let seen = log::revision(&reader).await?;
+    Ok(Db::assemble(reader, readers, writer, clock.clone(), statements, seen, hints))
 }
 
 /// Asks the database for an answer, any answer.
@@ -195,7 +200,7 @@ pub async fn ping(conn: &impl ConnectionTrait) -> Result<(), DbErr> {
     conn.execute_unprepared("SELECT 1").await.map(|_| ())
 }
 
-async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnection, DatabaseConnection), OpenError> {
+fn sqlite_options(path: &Path, config: &DatabaseConfig) -> Result<SqliteConnectOptions, OpenError> {
     if rusqlite::version_number() < LEAST_SQLITE {
         return Err(OpenError::OldSqlite(rusqlite::version().to_owned()));
     }
@@ -209,19 +214,22 @@ async fn sqlite(path: &Path, config: &DatabaseConfig) -> Result<(DatabaseConnect
         .busy_timeout(Duration::from_secs(5))
         .pragma("journal_size_limit", WAL_BYTES)
         .statement_cache_capacity(256);
-    let options = if config.echo { options } else { options.disable_statement_logging() };
-    let pool = |size: u32| {
-        SqlitePoolOptions::new()
-            .min_connections(1)
-            .max_connections(size)
-            .acquire_timeout(config.acquire_timeout)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-    };
-    let write = pool(1).connect_with(options.clone()).await.map_err(plain_error)?;
-    let read = pool(config.pool_size).connect_with(options.pragma("query_only", "1")).await.map_err(plain_error)?;
-    Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(read), SqlxSqliteConnector::from_sqlx_sqlite_pool(write)))
+    Ok(if config.echo { options } else { options.disable_statement_logging() })
+}
+
+async fn sqlite_writer(
+    options: SqliteConnectOptions,
+    config: &DatabaseConfig,
+) -> Result<DatabaseConnection, OpenError> {
+    let pool = SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(1)
+        .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false);
+    let write = pool.connect_with(options).await.map_err(plain_error)?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(write))
 }
 
 pub(super) async fn postgres(url: &str, config: &DatabaseConfig) -> Result<DatabaseConnection, OpenError> {
@@ -240,6 +248,23 @@ pub(super) async fn postgres(url: &str, config: &DatabaseConfig) -> Result<Datab
         .connect_with(options)
         .await
         .map_err(conn_error)?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// The pool that requests read from: the server ends a statement of it that takes too long.
+fn postgres_for_requests(url: &str, config: &DatabaseConfig) -> Result<DatabaseConnection, OpenError> {
+    let options = PgConnectOptions::from_str(url).map_err(conn_error)?.application_name("corpusd");
+    let options = if config.echo { options } else { options.disable_statement_logging() };
+    // Zero is never, to PostgreSQL as well.
+    let bound = format!("SET statement_timeout = {}", config.statement_timeout.as_millis());
+    let pool = PgPoolOptions::new()
+        .max_connections(config.pool_size)
+        .acquire_timeout(config.acquire_timeout)
+        .after_connect(move |conn, _| {
+            let bound = bound.clone();
+            Box::pin(async move { conn.execute(sqlx::AssertSqlSafe(bound)).await.map(|_| ()) })
+        })
+        .connect_lazy_with(options);
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 

@@ -28,6 +28,7 @@ mod migrations;
 pub mod page;
 pub mod purge;
 pub mod read;
+pub mod reader;
 pub mod readers;
 pub mod reconcile;
 pub mod record;
@@ -50,7 +51,6 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use sea_orm::ConnectionTrait;
-use sea_orm::DatabaseConnection;
 use sea_orm::DatabaseTransaction;
 use sea_orm::DbBackend;
 use sea_orm::DbErr;
@@ -68,17 +68,18 @@ use crate::store::audit::Act;
 use crate::store::audit::Actor;
 use crate::store::audit::Draft;
 use crate::store::log::Change;
+use crate::store::reader::Reader;
 use crate::store::readers::Readers;
 
 /// The database: readers, the write door, and what the process has seen of its commits.
 #[derive(Clone, Debug)]
 pub struct Db {
     inner: Arc<Inner>,
+    reader: Reader,
 }
 
 #[derive(Debug)]
 struct Inner {
-    read: DatabaseConnection,
     readers: Option<Arc<Readers>>,
     writer: writer::Writer,
     clock: Clock,
@@ -192,7 +193,7 @@ pub struct Committed<T> {
 
 impl Db {
     pub(crate) fn assemble(
-        read: DatabaseConnection,
+        reader: Reader,
         readers: Option<Arc<Readers>>,
         writer: writer::Writer,
         clock: Clock,
@@ -201,7 +202,8 @@ impl Db {
         hints: Option<Hints>,
     ) -> Self {
         let pulse = Arc::new(Pulse::new(seen));
-        Self { inner: Arc::new(Inner { read, readers, writer, clock, pulse, hints, statements }) }
+        let inner = Inner { readers, writer, clock, pulse, hints, statements };
+        Self { inner: Arc::new(inner), reader }
     }
 
     /// Begins to hear of other processes' commits, and to tell them of ours. Does nothing on SQLite.
@@ -218,8 +220,14 @@ impl Db {
 
     /// A reader.
     #[must_use]
-    pub fn read(&self) -> &DatabaseConnection {
-        &self.inner.read
+    pub const fn read(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The same database for one request, whose reads leave connections to others.
+    #[must_use]
+    pub fn for_request(&self) -> Self {
+        Self { inner: self.inner.clone(), reader: self.reader.for_request() }
     }
 
     /// The readers for the statements of the graph, where the database is SQLite.
@@ -230,7 +238,7 @@ impl Db {
     /// Which database this is.
     #[must_use]
     pub fn backend(&self) -> DbBackend {
-        self.inner.read.get_database_backend()
+        self.reader.get_database_backend()
     }
 
     /// Its name: `sqlite` or `postgresql`.
@@ -242,14 +250,7 @@ impl Db {
     /// Connections of the pool for reading: how many there are, and how many of them nobody uses.
     #[must_use]
     pub fn connections(&self) -> (u32, u32) {
-        let told = |size: u32, idle: usize| (size, u32::try_from(idle).unwrap_or(u32::MAX));
-        if self.backend() == DbBackend::Postgres {
-            let pool = self.inner.read.get_postgres_connection_pool();
-            told(pool.size(), pool.num_idle())
-        } else {
-            let pool = self.inner.read.get_sqlite_connection_pool();
-            told(pool.size(), pool.num_idle())
-        }
+        self.reader.connections()
     }
 
     /// The clock that its rows are dated by.
@@ -339,9 +340,7 @@ impl Db {
         if let Some(readers) = &self.inner.readers {
             readers.close();
         }
-        if let Err(error) = self.inner.read.close_by_ref().await {
-            tracing::warn!(%error, "closing the database");
-        }
+        self.reader.close().await;
     }
 }
 

@@ -118,6 +118,7 @@ pub async fn rows<T: FromRow>(db: &Db, sql: Sql) -> Result<Vec<T>, DbErr> {
     };
     let (text, values) = sql.into_parts();
     db.statements().note(&text);
+    let _turn = db.read().turn().await?;
     readers.rows(text, values).await
 }
 

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -22,9 +24,20 @@ use tokio::sync::Semaphore;
 
 use crate::store::read::Columns;
 use crate::store::read::FromRow;
+use crate::store::reader::STEPS;
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 128;
+
+/// Whoever waits for rows; gone when it is dropped.
+#[derive(Debug, Default)]
+struct Caller(Arc<AtomicBool>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Readers of one file.
 #[derive(Debug)]
@@ -43,7 +56,7 @@ impl Readers {
         Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(size)), patience }
     }
 
-    /// Runs a statement and gives its rows.
+    /// Runs a statement and gives its rows. When nobody waits for them any more it ends.
     ///
     /// # Errors
     /// What the database says.
@@ -54,15 +67,23 @@ impl Readers {
             .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?
             .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?;
         let own = self.clone();
+        let caller = Caller::default();
+        let gone = caller.0.clone();
         let read = tokio::task::spawn_blocking(move || {
+            if gone.load(Ordering::Relaxed) {
+                return Err(DbErr::Custom("nobody waits for the rows".to_owned()));
+            }
             let taken = own.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = taken.map_or_else(|| own.open(), Ok)?;
-            let rows = run(&connection, &text, values);
+            let watched = connection.progress_handler(STEPS, Some(move || gone.load(Ordering::Relaxed)));
+            let rows = watched.map_err(|error| failed(&error)).and_then(|()| run(&connection, &text, values));
             own.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(permit);
             rows
         });
-        read.await.map_err(|error| DbErr::Custom(error.to_string()))?
+        let rows = read.await.map_err(|error| DbErr::Custom(error.to_string()))?;
+        drop(caller);
+        rows
     }
 
     fn open(&self) -> Result<Connection, DbErr> {

@@ -8,6 +8,7 @@ mod backup;
 mod chunks;
 mod connections;
 mod dashboard;
+mod deadlines;
 mod documents;
 mod door;
 mod duplicate;

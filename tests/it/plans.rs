@@ -55,7 +55,8 @@ async fn plan(test: &TestApp, sql: &str, planner: Planner) -> Vec<String> {
             Planner::Free => "",
         };
         let setup = format!("{bound} SET plan_cache_mode = force_generic_plan; PREPARE stated AS {sql}");
-        let mut connection = conn.get_postgres_connection_pool().acquire().await.expect("a connection");
+        let mut connection =
+            conn.pool().expect("PostgreSQL").get_postgres_connection_pool().acquire().await.expect("a connection");
         sqlx::raw_sql(sqlx::AssertSqlSafe(setup)).execute(&mut *connection).await.expect("settings");
         let rows: Vec<(String,)> = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN EXECUTE stated{arguments}")))
             .fetch_all(&mut *connection)

@@ -84,6 +84,14 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain(
         Group::Server,
+        "CORPUSD_TIMEOUT_S",
+        "How long a request may take; what it waits for the index does not count, and subscriptions have no end",
+        SECONDS,
+        |c, v| put(&mut c.server.timeout, seconds(v)),
+        |c| seconds_text(c.server.timeout),
+    ),
+    plain(
+        Group::Server,
         "CORPUSD_GRACE_S",
         "How long a stopping server waits for requests under way",
         SECONDS,
@@ -280,7 +288,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         Group::Database,
         "CORPUSD_POOL_SIZE",
-        "Connections: for reading on SQLite, for everything on PostgreSQL",
+        "Connections for what requests read; on PostgreSQL as many more for writing and for the engine",
         "a whole number from 1 to 1000",
         |c, v| put(&mut c.database.pool_size, whole(v, &(1..=1000))),
         |c| c.database.pool_size.to_string(),
@@ -292,6 +300,14 @@ pub const SETTINGS: &[Setting] = &[
         SECONDS,
         |c, v| put(&mut c.database.acquire_timeout, seconds(v)),
         |c| seconds_text(c.database.acquire_timeout),
+    ),
+    plain(
+        Group::Database,
+        "CORPUSD_STATEMENT_TIMEOUT_S",
+        "How long PostgreSQL works on one statement of a request; on SQLite a statement ends with its request",
+        SECONDS_OR_NEVER,
+        |c, v| put(&mut c.database.statement_timeout, seconds_or_never(v)),
+        |c| seconds_text(c.database.statement_timeout),
     ),
     plain(
         Group::Database,

@@ -21,7 +21,7 @@ impl Lab {
 
     /// Cuts the connections of the PostgreSQL pool that are idle now; gives how many.
     async fn cut_connections(&self) -> usize {
-        let pool = self.test.cx().read().get_postgres_connection_pool();
+        let pool = self.test.cx().read().pool().expect("PostgreSQL").get_postgres_connection_pool();
         let mut idle = Vec::new();
         while let Some(connection) = pool.try_acquire() {
             idle.push(connection);
