@@ -29,7 +29,7 @@ pub async fn run(mut config: Config) -> Result<(), Failure> {
     config.index.pinecone.api_key = None;
     let mut stop = serve::signals()?;
     let listener = serve::listen(&config).await?;
-    let database = settings::redacted(&config.database.url);
+    let (database, pages) = (settings::redacted(&config.database.url), config.server.pages());
     let app = App::open(config, &Clock::system()).await?;
     serve::check_entrance(&app).await?;
     serve::start_sync(&app).await?;
@@ -46,8 +46,10 @@ pub async fn run(mut config: Config) -> Result<(), Failure> {
     }
     let address = listener.local_addr().map_err(|error| Failure::Failed(format!("cannot serve: {error}")))?;
     say("");
-    say(&format!("  GraphiQL       http://{address}/graphiql"));
-    say(&format!("  REST, tried    http://{address}/docs"));
+    if pages {
+        say(&format!("  GraphiQL       http://{address}/graphiql"));
+        say(&format!("  REST, tried    http://{address}/docs"));
+    }
     say(&format!("  REST, plain    http://{address}/api/documents"));
     say(&format!("  Database       {database}"));
     say("");

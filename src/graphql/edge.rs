@@ -23,6 +23,7 @@ use crate::graphql::access;
 use crate::graphql::cost;
 use crate::graphql::error;
 use crate::graphql::guard;
+use crate::graphql::guard::Flaw;
 use crate::graphql::http::refused;
 use crate::graphql::schema;
 use crate::parsing;
@@ -82,7 +83,8 @@ impl Edge {
     /// The schema over `app`.
     #[must_use]
     pub fn new(app: &App) -> Self {
-        Self { schema: schema(), cx: app.cx().clone() }
+        let cx = app.cx().clone();
+        Self { schema: schema(&cx.config().server), cx }
     }
 
     /// The context that requests get theirs from.
@@ -113,7 +115,7 @@ impl Edge {
     }
 
     fn judge(&self, mut request: Request, bytes: usize) -> Result<Prepared, ServerError> {
-        let limits = &self.cx().config().limits;
+        let (limits, server) = (&self.cx().config().limits, &self.cx().config().server);
         guard::text::check(&request.query, &limits.graphql).map_err(|flaw| flaw.told(error::PARSE_FAILED))?;
         let variables = std::mem::take(&mut request.variables);
         let name = request.operation_name.clone();
@@ -121,6 +123,12 @@ impl Edge {
         guard::document::check(document, &limits.graphql).map_err(|flaw| flaw.told(error::VALIDATION_FAILED))?;
         access::check(self.cx.principal(), document, name.as_deref(), &variables)
             .map_err(|refusal| coded(ServerError::new(refusal.to_string(), None), refusal.code().row().name))?;
+        if !server.introspection()
+            && let Some(place) = guard::document::introspects(document)
+        {
+            let message = "This server does not tell its schema".to_owned();
+            return Err(Flaw::new(message, Some(place)).told(error::VALIDATION_FAILED));
+        }
         let cost = cost::check(document, name.as_deref(), &variables, limits)
             .map_err(|flaw| flaw.told(Code::CostExceeded.row().name))?;
         let kind = kind(document, name.as_deref());
@@ -260,6 +268,9 @@ fn counted(response: Response, kind: Option<OperationType>, cx: &Ctx) -> Respons
 fn dressed(mut response: Response, query: &str, cx: &Ctx, cost: Charge) -> Response {
     error::at_most(&mut response.errors, cx.config().limits.graphql.errors);
     error::dress(&mut response.errors, query);
+    if !cx.config().server.suggestions() {
+        error::forget_suggestions(&mut response.errors);
+    }
     if let Some(revision) = cx.committed() {
         response.extensions.insert("corpusRevision".to_owned(), revision.to_string().into());
     }

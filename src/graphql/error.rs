@@ -43,6 +43,15 @@ pub fn code(error: &ServerError) -> Option<&str> {
     if let Value::String(code) = code { Some(code) } else { None }
 }
 
+/// Takes similar names out of the messages: those of arguments of directives are told in any case.
+pub fn forget_suggestions(errors: &mut [ServerError]) {
+    for error in errors.iter_mut().filter(|error| error.path.is_empty()) {
+        if let Some(at) = error.message.find(" Did you mean \"") {
+            error.message.truncate(at);
+        }
+    }
+}
+
 /// Gives every error of a response to `query` its final message and extensions.
 pub fn dress(errors: &mut [ServerError], query: &str) {
     for error in errors {

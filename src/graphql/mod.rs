@@ -42,6 +42,7 @@ use axum::routing::any;
 use axum::routing::get;
 
 use crate::app::App;
+use crate::config::ServerConfig;
 use crate::graphql::edge::Edge;
 use crate::graphql::mutation::Mutation;
 use crate::graphql::query::Query;
@@ -50,23 +51,25 @@ use crate::graphql::subscription::Subscription;
 /// The executable schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
-/// Builds the schema; the context comes with each request.
+/// Builds the schema as `config` wants it to be told; the context comes with each request.
 #[must_use]
-pub fn schema() -> Schema {
-    Schema::build(Query, Mutation::default(), Subscription).finish()
+pub fn schema(config: &ServerConfig) -> Schema {
+    let builder = Schema::build(Query, Mutation::default(), Subscription);
+    let builder = if config.introspection() { builder } else { builder.disable_introspection() };
+    if config.suggestions() { builder } else { builder.disable_suggestions() }.finish()
 }
 
 /// The schema as text: what `corpusd schema` prints, and `schema.graphql` holds.
 #[must_use]
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2);
-    schema().sdl_with_options(options)
+    schema(&ServerConfig::default()).sdl_with_options(options)
 }
 
 /// Every GraphQL path of the server.
 pub fn router(app: &App) -> Router {
-    Router::new()
-        .route("/graphql", any(http::answer))
-        .route("/graphiql", get(http::graphiql))
-        .with_state(Edge::new(app))
+    let pages = app.cx().config().server.pages();
+    let router = Router::new().route("/graphql", any(http::answer));
+    let router = if pages { router.route("/graphiql", get(http::graphiql)) } else { router };
+    router.with_state(Edge::new(app))
 }

@@ -46,7 +46,9 @@ pub fn router(app: App) -> Router {
     let refused = |State(app): State<App>, request: Request| {
         frame(app, None, request, async |_| Err::<axum::response::Response, _>(Failure::no_method()))
     };
-    routes().router.merge(docs::router()).method_not_allowed_fallback(refused).fallback(missing).with_state(app)
+    let routes = routes().router;
+    let routes = if app.cx().config().server.pages() { routes.merge(docs::router()) } else { routes };
+    routes.method_not_allowed_fallback(refused).fallback(missing).with_state(app)
 }
 
 /// Every operation of the REST API: method and path.

@@ -38,6 +38,19 @@ pub fn check(document: &ExecutableDocument, limits: &GraphqlLimits) -> Result<()
     unfolded(document, limits)
 }
 
+/// The first place where a document asks for the schema. `__typename` is no question for it.
+#[must_use]
+pub fn introspects(document: &ExecutableDocument) -> Option<Pos> {
+    let mut found = Written::default();
+    for (_, operation) in document.operations.iter() {
+        found.set(&operation.node.selection_set.node);
+    }
+    for fragment in document.fragments.values() {
+        found.set(&fragment.node.selection_set.node);
+    }
+    found.schema.into_iter().min()
+}
+
 /// Judges the document as it is written.
 fn written(document: &ExecutableDocument, limits: &GraphqlLimits) -> Result<(), Flaw> {
     let mut found = Written::default();
@@ -83,6 +96,8 @@ struct Written {
     directives: Vec<Pos>,
     /// Places with too many arguments.
     crowded: Vec<Pos>,
+    /// Questions for the schema.
+    schema: Vec<Pos>,
 }
 
 impl Written {
@@ -106,6 +121,9 @@ impl Written {
                 Selection::Field(field) => {
                     self.aliases.extend(field.node.alias.as_ref().map(|alias| alias.pos));
                     self.arguments(field.pos, field.node.arguments.len());
+                    if matches!(field.node.name.node.as_str(), "__schema" | "__type") {
+                        self.schema.push(field.pos);
+                    }
                     self.set(&field.node.selection_set.node);
                 }
                 Selection::InlineFragment(inline) => self.set(&inline.node.selection_set.node),
