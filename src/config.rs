@@ -6,9 +6,12 @@
 pub mod http;
 pub mod settings;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::http::HttpConfig;
@@ -30,8 +33,51 @@ pub struct Config {
     pub http: HttpConfig,
     /// How WebSockets are served.
     pub socket: SocketConfig,
+    /// Which GraphQL documents can be named instead of being sent.
+    pub persisted: PersistedConfig,
     /// What is written to the log.
     pub log: LogConfig,
+}
+
+/// Which GraphQL documents can be named instead of being sent.
+#[derive(Debug, Clone)]
+pub struct PersistedConfig {
+    /// `CORPUSD_PERSISTED_AUTOMATIC`: remember documents that were sent with their hash.
+    pub automatic: bool,
+    /// `CORPUSD_PERSISTED_COUNT`: how many.
+    pub count: usize,
+    /// `CORPUSD_PERSISTED_BYTES`: of how many bytes together.
+    pub bytes: usize,
+    /// `CORPUSD_TRUSTED_DOCUMENTS`: whether those of the manifest are answered, or only those.
+    pub trust: Trust,
+    /// `CORPUSD_TRUSTED_MANIFEST`: the file.
+    pub manifest: Option<PathBuf>,
+    /// What is in it, by id.
+    pub documents: Arc<BTreeMap<String, String>>,
+}
+
+/// What becomes of documents that a manifest has, and of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// There is no manifest.
+    #[default]
+    Off,
+    /// Those of the manifest can be named, all others sent.
+    Allow,
+    /// Those of the manifest are answered, and no others.
+    Only,
+}
+
+impl Trust {
+    /// The name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Allow => "allow",
+            Self::Only => "only",
+        }
+    }
 }
 
 /// What is written to the log.
@@ -340,6 +386,19 @@ pub struct SocketConfig {
     pub init: Duration,
     /// `CORPUSD_WS_PING_S`: how often a client is asked whether it is there; after three times it is gone.
     pub ping: Duration,
+}
+
+impl Default for PersistedConfig {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            count: 1_000,
+            bytes: 10_000_000,
+            trust: Trust::Off,
+            manifest: None,
+            documents: Arc::default(),
+        }
+    }
 }
 
 impl Default for ServerConfig {

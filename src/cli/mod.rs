@@ -126,6 +126,9 @@ async fn run(matches: &ArgMatches) -> Result<(), Failure> {
         quieten(&mut config);
     }
     telemetry::start(&config);
+    if ["serve", "demo"].contains(&name) {
+        serve::trust(&mut config).await?;
+    }
     match name {
         _ if outer == "keys" => keys::run(name, matches, config).await,
         _ if outer == "audit" => audit::run(name, matches, config).await,

@@ -1,6 +1,7 @@
 //! `corpusd serve`: listen, say where, and serve until a signal.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -11,6 +12,8 @@ use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Anonymous;
 use crate::config::Config;
+use crate::config::Trust;
+use crate::graphql::manifest;
 use crate::server;
 use crate::server::Ended;
 
@@ -49,6 +52,29 @@ pub async fn check_entrance(app: &App) -> Result<(), Failure> {
     };
     app.close().await;
     Err(refusal)
+}
+
+/// Reads the manifest of trusted documents, and refuses one that does not fit the schema.
+pub async fn trust(config: &mut Config) -> Result<(), Failure> {
+    if config.persisted.trust == Trust::Off {
+        return Ok(());
+    }
+    let name = "CORPUSD_TRUSTED_MANIFEST";
+    let Some(path) = &config.persisted.manifest else {
+        let mode = config.persisted.trust.name();
+        return Err(Failure::Usage(format!("{name}: must be set, because CORPUSD_TRUSTED_DOCUMENTS is \"{mode}\"")));
+    };
+    let wrong = |why: String| Failure::Failed(format!("{name}: {}: {why}", path.display()));
+    // A pipe might never end.
+    let file = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    if !file.is_file() {
+        return Err(wrong("is no file".to_owned()));
+    }
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let documents = manifest::read(&text).map_err(wrong)?;
+    manifest::check(&documents, config).await.map_err(wrong)?;
+    config.persisted.documents = Arc::new(documents);
+    Ok(())
 }
 
 /// Starts the engine; on SQLite only one server may have it.

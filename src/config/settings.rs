@@ -29,6 +29,7 @@ pub enum Group {
     Limits,
     GraphQl,
     Socket,
+    Persisted,
 }
 
 impl Group {
@@ -44,6 +45,7 @@ impl Group {
             Self::Limits => "Limits",
             Self::GraphQl => "Limits of a GraphQL request",
             Self::Socket => "WebSocket",
+            Self::Persisted => "GraphQL documents that clients name instead of sending them",
         }
     }
 }

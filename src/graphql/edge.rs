@@ -1,5 +1,6 @@
 //! What every transport does with a request: judge the document, execute it, dress the answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::Name;
@@ -25,6 +26,7 @@ use crate::graphql::error;
 use crate::graphql::guard;
 use crate::graphql::guard::Flaw;
 use crate::graphql::http::refused;
+use crate::graphql::persisted::Persisted;
 use crate::graphql::schema;
 use crate::parsing;
 use crate::service::Ctx;
@@ -70,6 +72,7 @@ impl Prepared {
 #[derive(Clone)]
 pub struct Edge {
     schema: Schema,
+    persisted: Arc<Persisted>,
     cx: Ctx,
 }
 
@@ -84,7 +87,8 @@ impl Edge {
     #[must_use]
     pub fn new(app: &App) -> Self {
         let cx = app.cx().clone();
-        Self { schema: schema(&cx.config().server), cx }
+        let persisted = Arc::new(Persisted::new(&cx.config().persisted));
+        Self { schema: schema(&cx.config().server), persisted, cx }
     }
 
     /// The context that requests get theirs from.
@@ -98,14 +102,16 @@ impl Edge {
     /// # Errors
     /// [`Error::Unauthenticated`], or [`Error::Unavailable`] when the database does not say.
     pub async fn admit(&self, credentials: &Credentials) -> Result<Self, Error> {
-        Ok(Self { schema: self.schema.clone(), cx: self.cx.admit(credentials).await? })
+        let cx = self.cx.admit(credentials).await?;
+        Ok(Self { cx, ..self.clone() })
     }
 
     /// Parses the document of a request that came in so many bytes, and refuses one that costs too much to look at, or
     /// asks for what the one who came with it may not.
     ///
     /// # Errors
-    /// `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED`, `FORBIDDEN` or `COST_EXCEEDED`.
+    /// What the document's name says, then `GRAPHQL_PARSE_FAILED`, `GRAPHQL_VALIDATION_FAILED`, `FORBIDDEN` or
+    /// `COST_EXCEEDED`.
     pub fn prepare(&self, request: Request, bytes: usize) -> Result<Prepared, ServerError> {
         let judged = self.judge(request, bytes);
         if let Err(error) = &judged {
@@ -116,6 +122,7 @@ impl Edge {
 
     fn judge(&self, mut request: Request, bytes: usize) -> Result<Prepared, ServerError> {
         let (limits, server) = (&self.cx().config().limits, &self.cx().config().server);
+        let keep = self.persisted.resolve(&mut request)?;
         guard::text::check(&request.query, &limits.graphql).map_err(|flaw| flaw.told(error::PARSE_FAILED))?;
         let variables = std::mem::take(&mut request.variables);
         let name = request.operation_name.clone();
@@ -132,6 +139,7 @@ impl Edge {
         let cost = cost::check(document, name.as_deref(), &variables, limits)
             .map_err(|flaw| flaw.told(Code::CostExceeded.row().name))?;
         let kind = kind(document, name.as_deref());
+        self.persisted.keep(keep, &request.query);
         request.variables = variables;
         // What a variable holds is looked through wherever it is used.
         let bytes = bytes.max(usize::try_from(cost.values.saturating_mul(VALUE_BYTES)).unwrap_or(usize::MAX));

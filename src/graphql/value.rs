@@ -11,6 +11,7 @@ use async_graphql::Variables;
 use async_graphql::indexmap::IndexMap;
 use serde_json::Number;
 
+use crate::graphql::persisted;
 use crate::json;
 use crate::json::Build;
 use crate::json::Json;
@@ -139,8 +140,14 @@ pub fn from_value(value: Value) -> Result<Request, Malformed> {
             return wrong("A request is a JSON object with a query");
         }
     };
+    let named = match members.swap_remove("extensions") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(mut extensions)) => extensions.swap_remove(persisted::EXTENSION),
+        Some(_) => return wrong("extensions: must be an object"),
+    };
     let query = match members.swap_remove("query") {
         Some(Value::String(query)) => query,
+        None | Some(Value::Null) if named.is_some() => String::new(),
         None | Some(Value::Null) => return wrong("query: Field required"),
         Some(_) => return wrong("query: must be a string"),
     };
@@ -155,10 +162,10 @@ pub fn from_value(value: Value) -> Result<Request, Malformed> {
         Some(variables @ Value::Object(_)) => request = request.variables(Variables::from_value(variables)),
         Some(_) => return wrong("variables: must be an object"),
     }
-    match members.swap_remove("extensions") {
-        None | Some(Value::Null | Value::Object(_)) => Ok(request),
-        Some(_) => wrong("extensions: must be an object"),
+    if let Some(named) = named {
+        request.extensions.insert(persisted::EXTENSION.to_owned(), named);
     }
+    Ok(request)
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ fn finish(operation: &mut Operation, path: &str, method: &str) {
         "A defect; the header `x-request-id` names its line in the log",
         "Internal Server Error",
     );
+    refuse(operation, Code::Timeout, "It took longer than a request may take", "The request took too long");
 }
 
 /// What an operation needs: a key, or none where none is asked for.

@@ -1,7 +1,9 @@
 // The GraphQL edge through clients that others wrote: queries, mutations, subscriptions, and what they make of errors.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client';
+import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { Client, cacheExchange, fetchExchange, subscriptionExchange } from '@urql/core';
 import { serverAudits } from 'graphql-http';
@@ -85,6 +87,27 @@ check('Apollo Client follows a subscription over multipart/mixed', async () => {
   assert.equal(event.data.corpusEvents.kind, 'DOCUMENT_CREATED');
   stop.unsubscribe();
 });
+
+for (const useGETForHashedQueries of [false, true]) {
+  const way = useGETForHashedQueries ? 'GET' : 'POST';
+  check(`Apollo Client sends a document once and its hash from then on, by ${way}`, async () => {
+    const sent = [];
+    const counting = (uri, options) => {
+      sent.push([options.method, /"query":|[?&]query=/.test(`${uri}${options.body ?? ''}`)]);
+      return fetch(uri, options);
+    };
+    const sha256 = (text) => createHash('sha256').update(text).digest('hex');
+    const link = new PersistedQueryLink({ sha256, useGETForHashedQueries }).concat(new HttpLink({ uri: HTTP, fetch: counting }));
+    const client = new ApolloClient({ link, cache: new InMemoryCache(), defaultOptions: { query: { fetchPolicy: 'no-cache' } } });
+    const query = gql(`query Named${way} { server { name } }`);
+    for (let times = 0; times < 3; times += 1) {
+      assert.equal((await client.query({ query })).data.server.name, 'corpusd');
+    }
+    // The hash, which is not known; the document with it; the hash, and the hash.
+    assert.deepEqual(sent.map(([method]) => method), [way, 'POST', way, way]);
+    assert.deepEqual(sent.map(([, whole]) => whole), [false, true, false, false]);
+  });
+}
 
 // --------------------------------------------------------------------- urql
 check('urql writes, reads and follows a subscription', async () => {

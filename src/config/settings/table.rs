@@ -34,6 +34,7 @@ use crate::config::settings::value::seconds_text;
 use crate::config::settings::value::share;
 use crate::config::settings::value::switch;
 use crate::config::settings::value::synchronous;
+use crate::config::settings::value::trust;
 use crate::config::settings::value::whole;
 
 /// Fills a field of the tree, when the value was read.
@@ -717,5 +718,45 @@ pub const SETTINGS: &[Setting] = &[
         COUNT,
         |c, v| put(&mut c.limits.graphql.errors, bytes(v)),
         |c| c.limits.graphql.errors.to_string(),
+    ),
+    plain(
+        Group::Persisted,
+        "CORPUSD_PERSISTED_AUTOMATIC",
+        "Remember documents that clients send with their hash, so that the hash is enough from then on",
+        SWITCH,
+        |c, v| put(&mut c.persisted.automatic, switch(v)),
+        |c| c.persisted.automatic.to_string(),
+    ),
+    plain(
+        Group::Persisted,
+        "CORPUSD_PERSISTED_COUNT",
+        "How many of these are remembered",
+        COUNT,
+        |c, v| put(&mut c.persisted.count, bytes(v)),
+        |c| c.persisted.count.to_string(),
+    ),
+    plain(
+        Group::Persisted,
+        "CORPUSD_PERSISTED_BYTES",
+        "Bytes that these have together",
+        COUNT,
+        |c, v| put(&mut c.persisted.bytes, bytes(v)),
+        |c| c.persisted.bytes.to_string(),
+    ),
+    plain(
+        Group::Persisted,
+        "CORPUSD_TRUSTED_DOCUMENTS",
+        "Whether documents of a manifest can be named, or are the only ones that are answered",
+        "off, allow or only",
+        |c, v| put(&mut c.persisted.trust, trust(v)),
+        |c| c.persisted.trust.name().to_owned(),
+    ),
+    plain(
+        Group::Persisted,
+        "CORPUSD_TRUSTED_MANIFEST",
+        "The manifest: a JSON object of documents by id, or the form of Apollo's",
+        "the path of a file",
+        |c, v| put(&mut c.persisted.manifest, Some(Some(v.into()))),
+        |c| c.persisted.manifest.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
     ),
 ];

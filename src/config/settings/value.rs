@@ -13,6 +13,7 @@ use crate::config::Anonymous;
 use crate::config::CLOUDS;
 use crate::config::Metric;
 use crate::config::Secret;
+use crate::config::Trust;
 use crate::config::http::Cors;
 
 /// What a yes or a no may be.
@@ -149,6 +150,12 @@ pub fn synchronous(text: &str) -> Option<bool> {
         "NORMAL" => Some(false),
         _ => None,
     }
+}
+
+/// What becomes of trusted documents, and of others.
+#[must_use]
+pub fn trust(text: &str) -> Option<Trust> {
+    [Trust::Off, Trust::Allow, Trust::Only].into_iter().find(|trust| trust.name() == text)
 }
 
 /// What is logged.

@@ -21,6 +21,7 @@ pub mod strace;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Request;
@@ -125,8 +126,13 @@ impl TestApp {
 
     /// Sends any request through the whole router, without a socket.
     pub async fn send_request(&self, request: Request<Body>) -> Answer {
+        self.send_to(server::router(self.app.clone()), request).await
+    }
+
+    /// Sends it through this router, which has a memory of its own.
+    pub async fn send_to(&self, router: Router, request: Request<Body>) -> Answer {
         let waits = request.uri().path().starts_with("/api/pinecone/");
-        let response = server::router(self.app.clone()).oneshot(request);
+        let response = router.oneshot(request);
         let response = if waits { self.while_syncing(response).await } else { response.await };
         let response = response.expect("infallible");
         let status = response.status().as_u16();
