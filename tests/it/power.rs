@@ -101,7 +101,8 @@ async fn record(tool: &Path, synchronous: &str) -> Recorded {
     assert_eq!(history.len(), WRITERS * WRITES, "every write has a number of its own");
     client.settled().await;
     assert_eq!(serving.stop().await.code(), Some(0));
-    let ended = format!("{pid} +++ exited with 0 +++\n");
+    // Numbers of fewer than five digits are filled up.
+    let ended = format!("{pid:<5} +++ exited with 0 +++\n");
     let mut calls = String::new();
     while !calls.ends_with(&ended) {
         tokio::time::sleep(Duration::from_millis(50)).await;
