@@ -9,6 +9,8 @@ use super::Same;
 const CREATE: &str = "mutation($input: CreateDocumentInput!) { createDocument(input: $input) { document { id title source metadata createdAt updatedAt deletedAt } } }";
 const UPDATE: &str = "mutation($input: UpdateDocumentInput!) { updateDocument(input: $input) { document { id title source metadata createdAt updatedAt } } }";
 const DELETE: &str = "mutation($input: DeleteDocumentInput!) { deleteDocument(input: $input) { id } }";
+const RESTORE: &str =
+    "mutation($input: RestoreDocumentInput!) { restoreDocument(input: $input) { document { title updatedAt } } }";
 const DELETE_MANY: &str = "mutation($input: DeleteDocumentsInput!) { deleteDocuments(input: $input) { deletedCount failedCount outcomes { id error { code } } } }";
 const DUPLICATE: &str = "mutation($input: DuplicateDocumentInput!) { duplicateDocument(input: $input) { document { id title } original { id } } }";
 const DOCUMENTS: &str = "query($filter: DocumentFilter) { documents(filter: $filter) { nodes { id title source metadata createdAt updatedAt } totalCount } }";
@@ -16,6 +18,8 @@ const CREATE_CHUNKS: &str = "mutation($input: CreateChunksInput!) { createChunks
 const UPDATE_CHUNK: &str =
     "mutation($input: UpdateChunkInput!) { updateChunk(input: $input) { chunk { id text metadata updatedAt } } }";
 const DELETE_CHUNK: &str = "mutation($input: DeleteChunkInput!) { deleteChunk(input: $input) { id } }";
+const RESTORE_CHUNK: &str =
+    "mutation($input: RestoreChunkInput!) { restoreChunk(input: $input) { chunk { text updatedAt } } }";
 const CREATE_EMBEDDINGS: &str = "mutation($input: CreateEmbeddingsInput!) { createEmbeddings(input: $input) { embeddings { id chunk { id } model isSynced lastSyncedAt createdAt updatedAt vector } } }";
 const UPDATE_EMBEDDING: &str = "mutation($input: UpdateEmbeddingInput!) { updateEmbedding(input: $input) { embedding { id vectorId isSynced updatedAt } } }";
 const DELETE_EMBEDDING: &str = "mutation($input: DeleteEmbeddingInput!) { deleteEmbedding(input: $input) { id } }";
@@ -130,6 +134,21 @@ pub fn documents() -> Vec<Case> {
             "changing a deleted document",
             ("PUT", "/api/documents/d9", json!({ "title": "New" })),
             (UPDATE, json!({ "id": "d9", "title": "New" })),
+            Same::Refused("NOT_FOUND", None),
+        ),
+        case(
+            "restoring a document",
+            ("POST", "/api/documents/d9/restore", Value::Null),
+            (RESTORE, json!({ "id": "d9" })),
+            Same::Done(&[
+                ("/title", "/restoreDocument/document/title"),
+                ("/updated_at", "/restoreDocument/document/updatedAt"),
+            ]),
+        ),
+        case(
+            "restoring a document that is not there",
+            ("POST", "/api/documents/none/restore", Value::Null),
+            (RESTORE, json!({ "id": "none" })),
             Same::Refused("NOT_FOUND", None),
         ),
         case(
@@ -317,6 +336,12 @@ pub fn chunks() -> Vec<Case> {
                 ("/metadata", "/updateChunk/chunk/metadata"),
                 ("/updated_at", "/updateChunk/chunk/updatedAt"),
             ]),
+        ),
+        case(
+            "restoring a chunk that was not deleted",
+            ("POST", "/api/chunks/c2/restore", Value::Null),
+            (RESTORE_CHUNK, json!({ "id": "c2" })),
+            Same::Done(&[("/text", "/restoreChunk/chunk/text"), ("/updated_at", "/restoreChunk/chunk/updatedAt")]),
         ),
         case(
             "soft-deleting a chunk",
@@ -611,6 +636,7 @@ pub fn index() -> Vec<Case> {
     const START: &str = "mutation($input: StartSyncInput!) { startSync(input: $input) { started job { state } } }";
     const RECONCILE: &str =
         "mutation($input: ReconcileInput!) { reconcile(input: $input) { job { state report { checked } } } }";
+    const CANCEL: &str = "mutation($input: CancelSyncInput!) { cancelSync(input: $input) { job { id } } }";
     const REMOVE: &str = "mutation($input: DeleteVectorsInput!) { deleteVectors(input: $input) { deletedCount } }";
     vec![
         case(
@@ -672,6 +698,36 @@ pub fn index() -> Vec<Case> {
             ("POST", "/api/pinecone/reconcile?mode=check&remove_legacy=true", Value::Null),
             (RECONCILE, json!({ "mode": "CHECK", "removeLegacy": true })),
             Same::Refused("BAD_USER_INPUT", Some("remove_legacy")),
+        ),
+        case(
+            "listing jobs",
+            ("GET", "/api/sync/jobs", Value::Null),
+            ("{ syncJobs { nodes { id } } }", json!({})),
+            Same::Done(&[("", "/syncJobs/nodes")]),
+        ),
+        case(
+            "reading a job that is not there",
+            ("GET", "/api/sync/jobs/none", Value::Null),
+            ("{ syncJob(id: \"none\") { id } }", json!({})),
+            Same::Absent("/syncJob"),
+        ),
+        case(
+            "cancelling a job that is not there",
+            ("DELETE", "/api/sync/jobs/none", Value::Null),
+            (CANCEL, json!({ "jobId": "none" })),
+            Same::Refused("NOT_FOUND", None),
+        ),
+        case(
+            "how far the index is in step",
+            ("GET", "/api/sync/targets", Value::Null),
+            ("{ targets { name metric dimension lagSeconds inDoubt } }", json!({})),
+            Same::Done(&[
+                ("/*/name", "/targets/*/name"),
+                ("/*/metric", "/targets/*/metric"),
+                ("/*/dimension", "/targets/*/dimension"),
+                ("/*/lag_seconds", "/targets/*/lagSeconds"),
+                ("/*/in_doubt", "/targets/*/inDoubt"),
+            ]),
         ),
         case(
             "what the index says of itself",
