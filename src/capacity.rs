@@ -34,6 +34,8 @@ pub struct Capacity {
     places: Arc<Semaphore>,
     queue: Duration,
     room: Arc<Semaphore>,
+    /// Bytes of the longest body; what is longer is thrown away as it comes.
+    longest: usize,
     told: Mutex<Option<Instant>>,
 }
 
@@ -59,6 +61,7 @@ impl Capacity {
             places: Arc::new(Semaphore::new(http.requests.min(Semaphore::MAX_PERMITS))),
             queue: http.queue,
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
+            longest: config.limits.body_bytes,
             told: Mutex::default(),
         })
     }
@@ -123,10 +126,11 @@ impl Place {
     /// [`Full::Room`].
     pub fn make_room(&self, bytes: usize) -> Result<(), Full> {
         let mut held = lock(&self.held);
-        let (before, after) = (held.bytes.div_ceil(UNIT), (held.bytes + bytes).div_ceil(UNIT));
-        held.bytes += bytes;
-        let more = u32::try_from(after - before).unwrap_or(u32::MAX);
+        let after = held.bytes.saturating_add(bytes).min(self.capacity.longest);
+        let more = after.div_ceil(UNIT).saturating_sub(held.bytes.div_ceil(UNIT));
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
         if let Ok(more) = self.capacity.room.clone().try_acquire_many_owned(more) {
+            held.bytes = after;
             match &mut held.room {
                 Some(room) => room.merge(more),
                 None => held.room = Some(more),
@@ -227,6 +231,10 @@ mod tests {
         assert_eq!(two.make_room(1000), Err(Full::Room));
         drop(one);
         two.make_room(2000).unwrap();
+        let longer = Place::new(&self::capacity(8));
+        for _ in 0..3 {
+            longer.make_room(1_000_000).unwrap();
+        }
         assert_eq!(aside(async { 1 }).await, 1, "without a place there is nothing to give back");
     }
 }
