@@ -106,7 +106,8 @@ async fn the_statements_of_a_create_do_not_grow_with_its_chunks() {
         counts.push(test.cx().db().statements().heard().len());
     }
     assert_eq!(counts[0], counts[1]);
-    assert!(counts[1] <= 7, "{counts:?}");
+    // Three of them write down who did it.
+    assert!(counts[1] <= 8, "{counts:?}");
 }
 
 #[tokio::test]
