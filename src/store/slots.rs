@@ -316,8 +316,9 @@ pub async fn release_all(tx: &Tx) -> Result<Vec<Owned>, DbErr> {
     let mut sql = Sql::new(tx);
     sql.push(
         // From what is held, of which there may be none, to its chunks: not from all chunks to what is held.
-        "UPDATE embeddings SET held = FALSE WHERE held AND id IN (SELECT e.id FROM embeddings e CROSS JOIN chunks c \
-         CROSS JOIN documents d WHERE e.held AND c.id = e.chunk_id AND d.id = c.document_id \
+        "WITH e AS MATERIALIZED (SELECT id, chunk_id FROM embeddings WHERE held) \
+         UPDATE embeddings SET held = FALSE WHERE held AND id IN (SELECT e.id FROM e CROSS JOIN chunks c \
+         CROSS JOIN documents d WHERE c.id = e.chunk_id AND d.id = c.document_id \
          AND c.deleted_at IS NULL AND d.deleted_at IS NULL) RETURNING id, document_id",
     );
     owned(&sql.all(tx).await?)
