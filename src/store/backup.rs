@@ -64,7 +64,10 @@ pub fn copy(source: &Path, target: &Path) -> Result<Backup, BackupError> {
         return Err(BackupError::Missing(source.display().to_string()));
     }
     let part = beside(target);
-    let _ = fs::remove_file(&part);
+    // It may be anybody's, or what is left of a backup that was killed: whoever knows removes it.
+    if part.exists() {
+        return Err(BackupError::Exists(part.display().to_string()));
+    }
     let copied = into(source, &part).and_then(|()| {
         let backup = checked(&part)?;
         File::open(&part)?.sync_all()?;

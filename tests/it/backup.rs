@@ -78,6 +78,14 @@ async fn what_is_no_whole_backup_leaves_no_file() {
     assert!(told(&again).contains("never written over"), "{}", told(&again));
     assert_eq!(std::fs::read(folder.path().join("copy.db")).expect("the copy"), bytes);
 
+    // A file of the name that the copy has while it is made may be anybody's.
+    std::fs::write(folder.path().join("other-copy.db.part"), "mine").expect("written");
+    let beside = backup(folder.path(), &url, "other-copy.db").await;
+    assert_eq!(beside.status.code(), Some(1), "{}", told(&beside));
+    let kept = std::fs::read(folder.path().join("other-copy.db.part")).expect("it is there");
+    assert_eq!(kept, b"mine");
+    std::fs::remove_file(folder.path().join("other-copy.db.part")).expect("removed");
+
     // Rows that point to nothing, and a file that is no database.
     let conn = rusqlite::Connection::open(folder.path().join("corpus.db")).expect("it opens");
     conn.pragma_update(None, "foreign_keys", false).expect("off");
