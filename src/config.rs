@@ -4,17 +4,24 @@
 //! of names, allowed values and help, and is the only way from text to this tree.
 
 pub mod http;
+pub mod limits;
+pub mod server;
 pub mod settings;
+pub mod sync;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::http::HttpConfig;
+pub use crate::config::limits::GraphqlLimits;
+pub use crate::config::limits::Limits;
+pub use crate::config::server::Anonymous;
+pub use crate::config::server::ServerConfig;
+pub use crate::config::sync::ReconcileConfig;
+pub use crate::config::sync::SyncConfig;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default)]
@@ -108,83 +115,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
-    }
-}
-
-/// Where and how to listen.
-#[derive(Debug, Clone)]
-pub struct ServerConfig {
-    /// `CORPUSD_HOST`
-    pub host: IpAddr,
-    /// `CORPUSD_PORT`; 0 picks a free one.
-    pub port: u16,
-    /// The status of a REST validation error: 422, or 400 where clients expect that.
-    pub validation_status: u16,
-    /// `CORPUSD_PRODUCTION`: what is for development is off, unless it is set itself.
-    pub production: bool,
-    /// `CORPUSD_INTROSPECTION`: whether GraphQL tells its schema.
-    pub introspection: Option<bool>,
-    /// `CORPUSD_PAGES`: whether there are pages to try things on, and the description of REST.
-    pub pages: Option<bool>,
-    /// `CORPUSD_SUGGESTIONS`: whether an unknown name is answered with similar ones.
-    pub suggestions: Option<bool>,
-    /// `CORPUSD_TIMEOUT_S`: how long a request may take, without what it waits for the index.
-    pub timeout: Duration,
-    /// How long a stopping server waits for what it is doing.
-    pub grace: Duration,
-    /// `CORPUSD_ALLOW_ANONYMOUS`: who is let in without a key.
-    pub anonymous: Anonymous,
-}
-
-impl ServerConfig {
-    /// Whether nobody but this machine reaches the address that is listened on.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        self.host.to_canonical().is_loopback()
-    }
-}
-
-/// Who is let in without a key; they may do everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Anonymous {
-    /// Whoever asks from this machine, where the server listens on a loopback address.
-    #[default]
-    Auto,
-    /// Nobody.
-    No,
-    /// Everybody.
-    Yes,
-}
-
-impl Anonymous {
-    /// The name in settings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::No => "no",
-            Self::Yes => "yes",
-        }
-    }
-}
-
-impl ServerConfig {
-    /// Whether GraphQL tells its schema.
-    #[must_use]
-    pub fn introspection(&self) -> bool {
-        self.introspection.unwrap_or(!self.production)
-    }
-
-    /// Whether there are pages to try things on.
-    #[must_use]
-    pub fn pages(&self) -> bool {
-        self.pages.unwrap_or(!self.production)
-    }
-
-    /// Whether an unknown name is answered with similar ones.
-    #[must_use]
-    pub fn suggestions(&self) -> bool {
-        self.suggestions.unwrap_or(!self.production)
     }
 }
 
@@ -285,96 +215,6 @@ impl Metric {
     }
 }
 
-/// How the sync engine keeps time. See sync.md 4.2 for what the numbers mean.
-#[derive(Debug, Clone)]
-pub struct SyncConfig {
-    /// `CORPUSD_SYNC_HEARTBEAT_S`
-    pub heartbeat: Duration,
-    /// `CORPUSD_SYNC_LEASE_S`
-    pub lease: Duration,
-    /// `CORPUSD_SYNC_TIMEOUT_S`: the whole exchange of one request to the target.
-    pub request_timeout: Duration,
-    /// `CORPUSD_SYNC_DOUBT_S`: how long an unanswered request may still land.
-    pub doubt: Duration,
-    /// How often a worker looks for due slots without being woken.
-    pub poll: Duration,
-    /// Slots of one claim.
-    pub claim_size: u32,
-    /// `CORPUSD_EXPORT_WAIT_S`: how long a REST export waits for its job.
-    pub export_wait: Duration,
-    /// How long a stop waits for the answers of requests to the target that are under way.
-    pub stop_wait: Duration,
-    /// When the index is compared with the rows.
-    pub reconcile: ReconcileConfig,
-    /// `CORPUSD_PURGE_AFTER_DAYS`: rows that were soft-deleted so long ago are removed for good; zero is never.
-    pub purge_after: Duration,
-}
-
-/// When the index is compared with the rows by itself; zero is never.
-#[derive(Debug, Clone)]
-pub struct ReconcileConfig {
-    /// `CORPUSD_RECONCILE_ROWS_S`: slots with rows.
-    pub rows: Duration,
-    /// `CORPUSD_RECONCILE_COUNT_S`: numbers of records.
-    pub count: Duration,
-    /// `CORPUSD_RECONCILE_FULL_S`: every record.
-    pub full: Duration,
-    /// `CORPUSD_RECONCILE_SETTLED_S`: a record that was written later than so long ago is passed over.
-    pub settled: Duration,
-}
-
-/// What a request may ask for.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Bytes of a request body.
-    pub body_bytes: usize,
-    /// Bytes of a chunk's text.
-    pub text_bytes: usize,
-    /// Bytes of one metadata object.
-    pub metadata_bytes: usize,
-    /// Items of one batch.
-    pub batch: usize,
-    /// Numbers of one vector.
-    pub dimension: usize,
-    /// Rows of one REST page.
-    pub rest_page: u64,
-    /// Rows of one GraphQL page.
-    pub graphql_page: u64,
-    /// What a GraphQL document may be.
-    pub graphql: GraphqlLimits,
-}
-
-/// What a GraphQL document may be, before and after it is parsed, and what may come of it.
-#[derive(Debug, Clone)]
-pub struct GraphqlLimits {
-    /// `CORPUSD_GRAPHQL_BYTES` of its text.
-    pub bytes: usize,
-    /// `CORPUSD_GRAPHQL_TOKENS` of its text.
-    pub tokens: usize,
-    /// `CORPUSD_GRAPHQL_OPERATIONS`
-    pub operations: usize,
-    /// `CORPUSD_GRAPHQL_FRAGMENTS` that it defines.
-    pub fragments: usize,
-    /// `CORPUSD_GRAPHQL_VARIABLES` that it declares.
-    pub variables: usize,
-    /// `CORPUSD_GRAPHQL_DIRECTIVES`, as they are written.
-    pub directives: usize,
-    /// `CORPUSD_GRAPHQL_ALIASES`, as they are written.
-    pub aliases: usize,
-    /// `CORPUSD_GRAPHQL_ROOT_FIELDS` of one operation, fragments unfolded.
-    pub root_fields: u64,
-    /// `CORPUSD_GRAPHQL_SELECTIONS` of all operations, fragments unfolded.
-    pub selections: u64,
-    /// `CORPUSD_GRAPHQL_DEPTH`: how deep fields nest, fragments unfolded.
-    pub depth: u32,
-    /// `CORPUSD_GRAPHQL_COST`: points of one operation.
-    pub cost: u64,
-    /// `CORPUSD_GRAPHQL_VALUES`: values of its arguments, as often as they are read.
-    pub values: u64,
-    /// `CORPUSD_GRAPHQL_ERRORS` that one answer tells.
-    pub errors: usize,
-}
-
 /// How WebSockets are served.
 #[derive(Debug, Clone)]
 pub struct SocketConfig {
@@ -397,23 +237,6 @@ impl Default for PersistedConfig {
             trust: Trust::Off,
             manifest: None,
             documents: Arc::default(),
-        }
-    }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 8000,
-            validation_status: 422,
-            production: false,
-            introspection: None,
-            pages: None,
-            suggestions: None,
-            timeout: Duration::from_secs(30),
-            grace: Duration::from_secs(25),
-            anonymous: Anonymous::Auto,
         }
     }
 }
@@ -466,71 +289,8 @@ impl Default for LogConfig {
     }
 }
 
-impl Default for SyncConfig {
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_secs(5),
-            lease: Duration::from_secs(30),
-            request_timeout: Duration::from_secs(20),
-            doubt: Duration::from_secs(120),
-            poll: Duration::from_secs(1),
-            claim_size: 500,
-            export_wait: Duration::from_secs(600),
-            stop_wait: Duration::from_secs(2),
-            reconcile: ReconcileConfig::default(),
-            purge_after: Duration::ZERO,
-        }
-    }
-}
-
-impl Default for ReconcileConfig {
-    fn default() -> Self {
-        Self {
-            rows: Duration::from_secs(3_600),
-            count: Duration::from_secs(900),
-            full: Duration::from_secs(86_400),
-            settled: Duration::from_secs(600),
-        }
-    }
-}
-
 impl Default for SocketConfig {
     fn default() -> Self {
         Self { operations: 32, message_bytes: 1_048_576, init: Duration::from_secs(10), ping: Duration::from_secs(30) }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_bytes: 10_000_000,
-            text_bytes: 1_000_000,
-            metadata_bytes: 65_536,
-            batch: 1000,
-            dimension: 20_000,
-            rest_page: 10_000,
-            graphql_page: 100,
-            graphql: GraphqlLimits::default(),
-        }
-    }
-}
-
-impl Default for GraphqlLimits {
-    fn default() -> Self {
-        Self {
-            bytes: 65_536,
-            tokens: 4_000,
-            operations: 10,
-            fragments: 50,
-            variables: 100,
-            directives: 50,
-            aliases: 50,
-            root_fields: 20,
-            selections: 2_000,
-            depth: 12,
-            cost: 10_000,
-            values: 2_000_000,
-            errors: 20,
-        }
     }
 }
