@@ -115,7 +115,7 @@ impl Edge {
     pub fn prepare(&self, request: Request, bytes: usize) -> Result<Prepared, ServerError> {
         let judged = self.judge(request, bytes);
         if let Err(error) = &judged {
-            self.cx().metrics().operation("none", code_of(error).as_deref().unwrap_or_default());
+            self.cx().metrics().operation("none", error::code(error).unwrap_or_default());
         }
         judged
     }
@@ -126,10 +126,10 @@ impl Edge {
         guard::text::check(&request.query, &limits.graphql).map_err(|flaw| flaw.told(error::PARSE_FAILED))?;
         let variables = std::mem::take(&mut request.variables);
         let name = request.operation_name.clone();
-        let document = request.parsed_query().map_err(|cause| coded(cause, error::PARSE_FAILED))?;
+        let document = request.parsed_query().map_err(|cause| error::coded(cause, error::PARSE_FAILED))?;
         guard::document::check(document, &limits.graphql).map_err(|flaw| flaw.told(error::VALIDATION_FAILED))?;
         access::check(self.cx.principal(), document, name.as_deref(), &variables)
-            .map_err(|refusal| coded(ServerError::new(refusal.to_string(), None), refusal.code().row().name))?;
+            .map_err(|refusal| error::coded(ServerError::new(refusal.to_string(), None), refusal.code().row().name))?;
         if !server.introspection()
             && let Some(place) = guard::document::introspects(document)
         {
@@ -247,18 +247,6 @@ fn vanished(error: &ServerError) -> bool {
     matches!(ours, Some(Error::NotFound { .. }))
 }
 
-fn coded(mut error: ServerError, code: &str) -> ServerError {
-    error.extensions.get_or_insert_default().set("code", code);
-    error::shorten(&mut error);
-    error
-}
-
-/// The code of an error that has its final form.
-fn code_of(error: &ServerError) -> Option<String> {
-    let code = error.extensions.as_ref()?.get("code")?;
-    if let Value::String(code) = code { Some(code.clone()) } else { None }
-}
-
 /// Notes that an operation was answered.
 fn counted(response: Response, kind: Option<OperationType>, cx: &Ctx) -> Response {
     let kind = match kind {
@@ -267,8 +255,8 @@ fn counted(response: Response, kind: Option<OperationType>, cx: &Ctx) -> Respons
         Some(OperationType::Subscription) => "subscription",
         None => "none",
     };
-    let code = response.errors.first().map(|error| code_of(error).unwrap_or_default());
-    cx.metrics().operation(kind, code.as_deref().unwrap_or("OK"));
+    let code = response.errors.first().map(|error| error::code(error).unwrap_or_default());
+    cx.metrics().operation(kind, code.unwrap_or("OK"));
     response
 }
 

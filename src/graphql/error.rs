@@ -36,6 +36,14 @@ pub fn at_most(errors: &mut Vec<ServerError>, most: usize) {
     }
 }
 
+/// An error of that code, with what it repeats cut.
+#[must_use]
+pub fn coded(mut error: ServerError, code: &str) -> ServerError {
+    error.extensions.get_or_insert_default().set("code", code);
+    shorten(&mut error);
+    error
+}
+
 /// The code of an error that has one.
 #[must_use]
 pub fn code(error: &ServerError) -> Option<&str> {

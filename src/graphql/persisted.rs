@@ -22,6 +22,7 @@ use ring::digest::digest;
 use crate::config::PersistedConfig;
 use crate::config::Trust;
 use crate::error::Code;
+use crate::graphql::error;
 use crate::graphql::http::refused;
 
 /// The member of a request's extensions that names a document.
@@ -83,7 +84,7 @@ impl Persisted {
         }
         match self.config.trust {
             Trust::Only if !self.trusted.contains(&own) => {
-                Err(coded("This server answers trusted documents only", NOT_TRUSTED))
+                Err(refusal("This server answers trusted documents only", NOT_TRUSTED))
             }
             Trust::Only => Ok(Keep(None)),
             Trust::Off | Trust::Allow => Ok(Keep(named.and_then(|named| named.hash).filter(|_| self.config.automatic))),
@@ -106,11 +107,11 @@ impl Persisted {
         }
         let automatic = self.config.automatic && self.config.trust != Trust::Only;
         if !automatic && self.config.trust == Trust::Off {
-            return Err(coded("PersistedQueryNotSupported", NOT_SUPPORTED));
+            return Err(refusal("PersistedQueryNotSupported", NOT_SUPPORTED));
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let found = named.hash.filter(|_| automatic).and_then(|hash| kept.get(&hash));
-        found.map(|text| text.to_string()).ok_or_else(|| coded("PersistedQueryNotFound", NOT_FOUND))
+        found.map(|text| text.to_string()).ok_or_else(|| refusal("PersistedQueryNotFound", NOT_FOUND))
     }
 }
 
@@ -195,10 +196,8 @@ pub fn contradicts(id: &str, text: &str) -> bool {
     hash(id).is_some_and(|hash| hash != hash_of(text))
 }
 
-fn coded(message: &str, code: &str) -> ServerError {
-    let mut error = ServerError::new(message, None);
-    error.extensions.get_or_insert_default().set("code", code);
-    error
+fn refusal(message: &str, code: &str) -> ServerError {
+    error::coded(ServerError::new(message, None), code)
 }
 
 #[cfg(test)]
