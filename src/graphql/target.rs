@@ -13,6 +13,7 @@ use crate::graphql::level::Row;
 use crate::graphql::scalars::DateTime;
 use crate::index;
 use crate::service::Ctx;
+use crate::service::targets;
 use crate::store::slots;
 use crate::store::slots::SyncedThrough;
 
@@ -66,8 +67,7 @@ impl Target {
 
     /// How many numbers its vectors have; null until the first one, unless it was set.
     async fn dimension(&self) -> Option<i64> {
-        let own = self.0.dimension.map(i64::from);
-        own.or_else(|| self.is_served().then(|| self.0.level.cx.index().dimension().map(i64::from)).flatten())
+        targets::dimension(&self.0.level.cx, &self.0)
     }
 
     /// How it compares vectors: `cosine`, `dotproduct` or `euclidean`.

@@ -55,23 +55,17 @@ impl From<Error> for Failure {
 pub struct Manner {
     problem: bool,
     invalid: StatusCode,
-    request_id: String,
 }
 
 impl Manner {
     /// As the request's headers and the configuration say.
     #[must_use]
     pub fn of(headers: &HeaderMap, cx: &Ctx) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let problem = accepted.flat_map(|value| value.split(',')).any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let wanted = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(PROBLEM));
-            wanted && !parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0))
-        });
         let invalid = StatusCode::from_u16(cx.config().server.validation_status);
-        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| id.len() <= 128);
-        let request_id = given.map_or_else(|| cx.db().clock().new_id(), str::to_owned);
-        Self { problem, invalid: invalid.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), request_id }
+        Self {
+            problem: extract::accepts(headers, PROBLEM),
+            invalid: invalid.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
+        }
     }
 }
 
@@ -133,10 +127,7 @@ impl Failure {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Error::Internal(cause) = &error {
-            tracing::error!(request_id = manner.request_id, "{cause:#}");
-            if let Ok(id) = HeaderValue::from_str(&manner.request_id) {
-                response.headers_mut().insert(REQUEST_ID, id);
-            }
+            tracing::error!("{cause:#}");
         }
         response
     }

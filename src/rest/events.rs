@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 use crate::clock::naive_iso;
 use crate::error::Error;
 use crate::error::Result;
-use crate::error::Rule;
 use crate::rest::extract::Call;
 use crate::rest::extract::Outcome;
 use crate::rest::extract::json;
@@ -26,11 +25,11 @@ use crate::rest::fields::integer;
 use crate::rest::fields::string;
 use crate::service::events;
 use crate::service::events::CorpusEvent;
+use crate::service::rules;
+use crate::service::search;
 
 /// Events of a page that does not say how many, and of any.
 const EVENTS: (i64, i64) = (100, 1_000);
-/// How long a page may be waited for, in milliseconds.
-const MAX_WAIT_MS: i64 = 60_000;
 /// How often a silent connection is told that it is still there.
 const ALIVE: Duration = Duration::from_secs(12);
 /// The media type of a stream.
@@ -84,21 +83,14 @@ pub struct EventsOut {
     ),
 )]
 pub async fn list(call: Call) -> Outcome {
-    let within = |least: i64, most: i64| {
-        integer(move |number| match number {
-            _ if number < least => Err(Rule::GreaterThanEqual(least)),
-            _ if number > most => Err(Rule::LessThanEqual(most)),
-            _ => Ok(()),
-        })
-    };
     let mut form = call.form();
     let after = form.query("after", string(any));
-    let limit = form.query("limit", within(1, EVENTS.1)).unwrap_or(EVENTS.0);
-    let wait = form.query("wait_ms", within(0, MAX_WAIT_MS)).unwrap_or_default();
+    let limit = form.query("limit", integer(|count| rules::between(count, 1, EVENTS.1))).unwrap_or(EVENTS.0);
+    let wait = form.query("wait_ms", integer(search::wait_ms)).unwrap_or_default();
     let (after, limit, wait) = form.finish(Some((after, limit, wait)))?;
     // A browser that connects again tells it there, and has the old address.
     let after = call.header("last-event-id").map(str::to_owned).or(after);
-    if wants_stream(&call) {
+    if call.accepts(EVENT_STREAM) {
         let told = events::corpus(call.cx(), after.as_deref()).await?;
         return Ok(streamed(&call, told));
     }
@@ -109,14 +101,6 @@ pub async fn list(call: Call) -> Outcome {
         lapse = call.cx().lapsed() => return Err(lapse.error().into()),
     };
     json(StatusCode::OK, &EventsOut { events: events.into_iter().map(EventOut::from).collect(), cursor })
-}
-
-fn wants_stream(call: &Call) -> bool {
-    let accept = call.header(header::ACCEPT).unwrap_or_default();
-    accept.split(',').any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        parts.next().is_some_and(|media| media.eq_ignore_ascii_case(EVENT_STREAM)) && !parts.any(|part| part == "q=0")
-    })
 }
 
 /// The next event is asked for when the connection took the last one: a slow reader costs no memory.

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::RawPathParams;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::Uri;
@@ -113,6 +114,21 @@ impl Call {
         self.inner.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Every line of the header `name`, trimmed; nothing where there is none. A line that is no visible text is empty:
+    /// a condition that cannot be read is there all the same.
+    #[must_use]
+    pub fn headers(&self, name: HeaderName) -> Option<Vec<&str>> {
+        let lines = self.inner.headers.get_all(name).iter();
+        let lines: Vec<&str> = lines.map(|value| value.to_str().unwrap_or_default().trim()).collect();
+        (!lines.is_empty()).then_some(lines)
+    }
+
+    /// Whether the client names this media type among those it accepts.
+    #[must_use]
+    pub fn accepts(&self, media: &str) -> bool {
+        accepts(&self.inner.headers, media)
+    }
+
     /// A link to this list elsewhere: the same path and parameters, but for those in `set`.
     #[must_use]
     pub fn link(&self, rel: &str, set: &[(&str, String)]) -> String {
@@ -170,6 +186,17 @@ impl Inner {
             ..error
         })
     }
+}
+
+/// Whether these headers name a media type among those that are accepted.
+#[must_use]
+pub fn accepts(headers: &HeaderMap, media: &str) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media));
+        named && !parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0))
+    })
 }
 
 fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {

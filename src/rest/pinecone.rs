@@ -287,7 +287,7 @@ pub async fn delete_vectors(call: Call) -> Outcome {
 )]
 pub async fn index_stats(call: Call) -> Outcome {
     let stats = service::export::index_stats(call.cx()).await?;
-    let fresh = service::export::freshness(call.cx()).await?;
+    let fresh = service::targets::freshness(call.cx(), call.cx().target_id()).await?;
     let mut response =
         json(StatusCode::OK, &IndexStatsOut { status: "success", stats: Some(stats.into()), error: None })?;
     let headers = response.headers_mut();

@@ -21,6 +21,7 @@ use crate::service::jobs;
 use crate::service::jobs::JobState;
 use crate::service::jobs::WHAT;
 use crate::service::reconcile;
+use crate::service::rules;
 use crate::service::targets;
 
 /// Jobs of a list that does not say how many.
@@ -150,7 +151,7 @@ pub struct TargetOut {
 
 impl From<targets::Told> for TargetOut {
     fn from(told: targets::Told) -> Self {
-        let targets::Told { row, dimension, through, lag_seconds } = told;
+        let targets::Told { row, dimension, fresh } = told;
         Self {
             name: row.name,
             kind: row.kind,
@@ -158,9 +159,9 @@ impl From<targets::Told> for TargetOut {
             dimension,
             state: row.state,
             reason: row.reason,
-            synced_through: through.revision,
-            lag_seconds,
-            in_doubt: through.in_doubt,
+            synced_through: fresh.through.revision,
+            lag_seconds: fresh.lag_seconds,
+            in_doubt: fresh.through.in_doubt,
         }
     }
 }
@@ -186,14 +187,7 @@ pub async fn list_jobs(call: Call) -> Outcome {
         Some(state) => Ok(state),
         None => flaw(Rule::Value("must be the state of a job".to_owned()), value),
     });
-    let limit = form.query(
-        "limit",
-        integer(|count| match count {
-            ..1 => Err(Rule::GreaterThanEqual(1)),
-            _ if count > max => Err(Rule::LessThanEqual(max)),
-            _ => Ok(()),
-        }),
-    );
+    let limit = form.query("limit", integer(|count| rules::between(count, 1, max)));
     let after = form.query("after", string(any));
     let after = form.finish(Some(after))?;
     let limit = limit.unwrap_or(JOBS.min(max)).unsigned_abs();

@@ -93,15 +93,15 @@ async fn sync(cx: &Ctx, registry: &mut Registry) -> Result<()> {
             let of = OfTarget { target: target.clone(), state };
             states.get_or_create(&of).set(i64::from(told.row.state == state));
         }
-        let counts = [("in_doubt", told.through.in_doubt)].into_iter();
+        let counts = [("in_doubt", told.fresh.through.in_doubt)].into_iter();
         let own = queue.iter().filter(|queued| queued.target_id == told.row.id);
         let own = own.flat_map(|queued| [("open", queued.open), ("quarantined", queued.quarantined)]);
         for (state, count) in counts.chain(own) {
             waiting.get_or_create(&OfTarget { target: target.clone(), state }).set(count);
         }
         let of = Target { target };
-        through.get_or_create(&of).set(told.through.revision);
-        lag.get_or_create(&of).set(told.lag_seconds);
+        through.get_or_create(&of).set(told.fresh.through.revision);
+        lag.get_or_create(&of).set(told.fresh.lag_seconds);
     }
     registry.register("corpus_revision", "The newest change of the corpus", ConstGauge::new(cx.db().seen_revision()));
     registry.register("target_state", "1 for the state that a target is in", states);

@@ -24,8 +24,6 @@ use crate::service::jobs::Start;
 use crate::service::rules;
 use crate::service::search;
 use crate::store;
-use crate::store::slots;
-use crate::store::slots::SyncedThrough;
 
 /// Matches of one search at most.
 const MOST_MATCHES: usize = 10_000;
@@ -116,25 +114,6 @@ fn failure(job: sync_job::Model) -> Error {
 /// [`Error::Unavailable`] when it does not answer.
 pub async fn index_stats(cx: &Ctx) -> Result<IndexStats> {
     cx.index().stats().await.map_err(|error| unavailable(&error))
-}
-
-/// How far the index is behind the rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Freshness {
-    /// Up to where it is in step.
-    pub through: SyncedThrough,
-    /// Age of the oldest change that is not in the index.
-    pub lag_seconds: f64,
-}
-
-/// How far the index is behind the rows.
-///
-/// # Errors
-/// What the database says.
-pub async fn freshness(cx: &Ctx) -> Result<Freshness> {
-    let through = slots::synced_through(cx.read(), cx.target_id()).await?;
-    let lag_seconds = through.lag_seconds(cx.db().clock().now_ms());
-    Ok(Freshness { through, lag_seconds })
 }
 
 /// The best matches of `vector` in the configured namespace, best first, whose rows are live.

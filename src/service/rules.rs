@@ -67,6 +67,17 @@ pub fn known(id: &str, what: &'static str) -> crate::error::Result<()> {
     if id.contains('\0') { Err(crate::error::Error::not_found(what, id)) } else { Ok(()) }
 }
 
+/// A number from `least` to `greatest`.
+///
+/// # Errors
+/// The rule.
+pub const fn between(value: i64, least: i64, greatest: i64) -> Result<(), Rule> {
+    if value < least {
+        return Err(Rule::GreaterThanEqual(least));
+    }
+    if value > greatest { Err(Rule::LessThanEqual(greatest)) } else { Ok(()) }
+}
+
 /// No U+0000: PostgreSQL cannot store it.
 fn no_nul(text: &str) -> Result<(), Rule> {
     if text.contains('\0') { sentence("must not contain U+0000") } else { Ok(()) }

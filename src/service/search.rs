@@ -173,13 +173,6 @@ pub async fn search(cx: &Ctx, request: SearchRequest) -> Result<SearchOutcome> {
     Ok(SearchOutcome { hits, took_ms: began.elapsed().as_secs_f64() * 1000.0, stale })
 }
 
-fn between(value: i64, least: i64, greatest: i64) -> Result<(), Rule> {
-    if value < least {
-        return Err(Rule::GreaterThanEqual(least));
-    }
-    if value > greatest { Err(Rule::LessThanEqual(greatest)) } else { Ok(()) }
-}
-
 fn checked(cx: &Ctx, request: SearchRequest) -> Result<Checked> {
     let limits = &cx.config().limits;
     let SearchRequest { text, vector, mode, first, model, namespace, document_ids, metadata, wait_for, wait_ms } =
@@ -187,11 +180,11 @@ fn checked(cx: &Ctx, request: SearchRequest) -> Result<Checked> {
     let mut check = Check::default();
     let below = |name: &str| vec![Step::Field("filter".to_owned()), Step::Field(name.to_owned())];
     let first = first.unwrap_or(DEFAULT_FIRST);
-    check.that("first", between(first, 1, MAX_FIRST));
+    check.that("first", rules::between(first, 1, MAX_FIRST));
     let wait_ms = wait_ms.unwrap_or(DEFAULT_WAIT_MS);
     check.that("wait_ms", self::wait_ms(wait_ms));
     if let Some(wait_for) = wait_for {
-        check.that("wait_for", between(wait_for, 0, i64::MAX));
+        check.that("wait_for", rules::between(wait_for, 0, i64::MAX));
     }
     let words = text.as_deref().map(str::trim);
     match (mode, words) {
@@ -282,7 +275,7 @@ async fn wait(cx: &Ctx, search: &Checked) -> Result<bool> {
 /// # Errors
 /// The rule.
 pub fn wait_ms(wait_ms: i64) -> std::result::Result<(), Rule> {
-    between(wait_ms, 0, MAX_WAIT_MS)
+    rules::between(wait_ms, 0, MAX_WAIT_MS)
 }
 
 /// Whether a search that waits for the revision `wait_for`, at most `wait` milliseconds, would miss it.
