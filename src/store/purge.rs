@@ -27,28 +27,28 @@ async fn gone(tx: &Tx, table: &str, before_us: i64) -> Result<Vec<String>, DbErr
 ///
 /// # Errors
 /// What the database says.
-pub async fn documents(tx: &Tx, target_id: i64, before_us: i64) -> Result<usize, DbErr> {
+pub async fn documents(tx: &Tx, target_id: i64, before_us: i64) -> Result<u64, DbErr> {
     let ids = gone(tx, "documents", before_us).await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
     // Read again behind the locks: somebody may have restored one meanwhile.
     let mut rows = documents::lock_many(tx, &ids).await?;
     rows.retain(|row| row.deleted_at.is_some_and(|at| at < before_us));
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
     documents::delete_many(tx, &ids).await?;
     for id in &ids {
         slots::touch(tx, target_id, id, Extent::Document).await?;
         tx.record(Change::new(ChangeKind::DocumentDeleted, id, id));
     }
-    Ok(ids.len())
+    Ok(ids.len() as u64)
 }
 
 /// Removes some chunks that were soft-deleted before `before_us`, with their embeddings. Gives how many.
 ///
 /// # Errors
 /// What the database says.
-pub async fn chunks(tx: &Tx, target_id: i64, before_us: i64) -> Result<usize, DbErr> {
+pub async fn chunks(tx: &Tx, target_id: i64, before_us: i64) -> Result<u64, DbErr> {
     let ids = gone(tx, "chunks", before_us).await?;
     if ids.is_empty() {
         return Ok(0);

@@ -53,6 +53,22 @@ impl Database {
     {
         Ok(self.db.write(work).await?.value)
     }
+
+    /// Does `page` until it finds nothing more to do, each time in a transaction of its own: writers have their turn
+    /// between them. Gives how much was done.
+    async fn page_by_page<F>(&self, page: F) -> Result<u64>
+    where
+        F: for<'a> Fn(&'a Tx) -> BoxFuture<'a, Result<u64>> + Clone + Send + Sync + 'static,
+    {
+        let mut all = 0;
+        loop {
+            let done = self.write(page.clone()).await?;
+            all += done;
+            if done == 0 {
+                return Ok(all);
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -152,48 +168,27 @@ impl Store for Database {
 
     async fn tidy(&self, keep_ms: i64) -> Result<()> {
         let target = self.target_id;
-        // A transaction a page: writers have their turn between them.
-        let bury = || {
-            self.write(move |tx| {
-                Box::pin(async move { Ok(targets::bury_tombstones(tx, target, tx.now_ms() - keep_ms).await?) })
-            })
-        };
-        while bury().await? > 0 {}
-        let prune_log =
-            || self.write(move |tx| Box::pin(async move { Ok(targets::prune_log(tx, tx.now_ms() - keep_ms).await?) }));
-        while prune_log().await? > 0 {}
+        self.page_by_page(move |tx| {
+            Box::pin(async move { Ok(targets::bury_tombstones(tx, target, tx.now_ms() - keep_ms).await?) })
+        })
+        .await?;
+        self.page_by_page(move |tx| Box::pin(async move { Ok(targets::prune_log(tx, tx.now_ms() - keep_ms).await?) }))
+            .await?;
         self.write(move |tx| Box::pin(async move { Ok(jobs::prune(tx, tx.now_ms() - keep_ms).await?) })).await
     }
 
-    async fn purge(&self, after: Duration) -> Result<usize> {
+    async fn purge(&self, after: Duration) -> Result<u64> {
         let target = self.target_id;
         let after_us = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
-        let documents = || {
-            self.write(move |tx| {
-                Box::pin(async move { Ok(purge::documents(tx, target, tx.now_us().saturating_sub(after_us)).await?) })
-            })
-        };
-        let chunks = || {
-            self.write(move |tx| {
-                Box::pin(async move { Ok(purge::chunks(tx, target, tx.now_us().saturating_sub(after_us)).await?) })
-            })
-        };
-        let mut removed = 0;
         // A page whose rows were all restored meanwhile ends it, too: an hour later it goes on.
-        loop {
-            let count = documents().await?;
-            removed += count;
-            if count == 0 {
-                break;
-            }
-        }
-        loop {
-            let count = chunks().await?;
-            removed += count;
-            if count == 0 {
-                return Ok(removed);
-            }
-        }
+        let documents = self.page_by_page(move |tx| {
+            Box::pin(async move { Ok(purge::documents(tx, target, tx.now_us().saturating_sub(after_us)).await?) })
+        });
+        let documents = documents.await?;
+        let chunks = self.page_by_page(move |tx| {
+            Box::pin(async move { Ok(purge::chunks(tx, target, tx.now_us().saturating_sub(after_us)).await?) })
+        });
+        Ok(documents + chunks.await?)
     }
 
     async fn due_groups(&self, now_ms: i64) -> Result<Vec<Group>> {

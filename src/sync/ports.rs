@@ -84,7 +84,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Removes rows for good that were soft-deleted longer ago than so; gives how many. A store without rows of its
     /// own has none.
-    async fn purge(&self, after: Duration) -> Result<usize> {
+    async fn purge(&self, after: Duration) -> Result<u64> {
         let _ = after;
         Ok(0)
     }
