@@ -16,18 +16,18 @@ use crate::rest::extract::Outcome;
 /// The revisions of which the document must be at one, when the request says so.
 #[must_use]
 pub fn expected(call: &Call) -> Option<Vec<i64>> {
-    let given = call.header(header::IF_MATCH)?;
-    if given.trim() == "*" {
+    let given = call.headers(header::IF_MATCH)?;
+    if given == ["*"] {
         return None;
     }
     let revision = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-    Some(given.split(',').filter_map(revision).collect())
+    Some(given.iter().flat_map(|line| line.split(',')).filter_map(revision).collect())
 }
 
 /// What a service said, told as a failed precondition where it is one.
 #[must_use]
 pub fn failed(call: &Call, error: Error) -> Failure {
-    if !matches!(error, Error::Conflict { .. }) || call.header(header::IF_MATCH).is_none() {
+    if !matches!(error, Error::Conflict { .. }) || call.headers(header::IF_MATCH).is_none() {
         return error.into();
     }
     Failure::Plain {

@@ -90,6 +90,15 @@ async fn a_change_with_an_old_tag_is_refused_and_changes_nothing() {
             assert_eq!((refused.status, &refused.json()["code"]), (412, &json!("CONFLICT")), "{method} {tag}");
         }
     }
+    // A condition that nobody can read is one that does not hold.
+    let odd = axum::http::HeaderValue::from_bytes(b"\"\x80\"").expect("a value");
+    let request = Request::builder().method("PUT").uri(&path).header("if-match", odd);
+    let refused = test.send_request(request.body(Body::from(r#"{"title":"C"}"#)).expect("a request")).await;
+    assert_eq!(refused.status, 412, "{}", refused.text);
+    // Two lines are one list.
+    let request = Request::builder().method("PUT").uri(&path).header("if-match", "\"99\"").header("if-match", &new);
+    let changed = test.send_request(request.body(Body::from(r#"{"source":"s"}"#)).expect("a request")).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
     assert_eq!(test.rest("GET", &path, None).await.json()["title"], "B");
     let any = conditional(&test, "PUT", &path, "*", r#"{"title":"D"}"#).await;
     assert_eq!(any.status, 200);
